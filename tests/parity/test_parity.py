@@ -1,0 +1,21 @@
+"""Every recorded case of a folder, run by its `kind`: `pytest tests/parity --golden DIR -k KIND`."""
+
+import pytest
+
+from tests.parity import kinds_pixels, kinds_sampling, kinds_training, kinds_videomae
+from tests.parity.case import Case, read_cases
+
+CHECKS = {**kinds_sampling.CHECKS, **kinds_pixels.CHECKS, **kinds_training.CHECKS, **kinds_videomae.CHECKS}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "case" in metafunc.fixturenames:
+        cases = read_cases(metafunc.config.getoption("--golden"))
+        metafunc.parametrize("case", cases, ids=[f"{case.kind}:{case.path.stem}" for case in cases])
+
+
+def test_agrees_with_the_published_code(case: Case):
+    check = CHECKS.get(case.kind)
+    if check is None:
+        pytest.fail(f"no check for kind {case.kind!r} ({case.path}); known kinds: {', '.join(sorted(CHECKS))}")
+    check(case)
