@@ -1,1 +1,1 @@
-
+"""Parts that two or more families are built of."""

@@ -1,1 +1,1 @@
-
+"""Figures that judge predictions."""

@@ -1,1 +1,42 @@
+"""Model families: one file each, holding its configs, its modules and its variants."""
 
+from typing import Any
+
+from torch import nn
+
+from tubelet.config import unknown_key
+from tubelet.errors import ConfigError
+from tubelet.models import detector, videomae
+from tubelet.models.backbone import Backbone
+
+__all__ = ["ARCHITECTURES", "VARIANTS", "Backbone", "architecture_of", "build_model", "variant"]
+
+# The name an architecture has in a checkpoint's config.toml: its config and its module.
+ARCHITECTURES: dict[str, tuple[type, type[nn.Module]]] = {
+    "videomae_classifier": (videomae.ClassifierConfig, videomae.VideoMAEClassifier),
+    "videomae_pretrainer": (videomae.PretrainerConfig, videomae.VideoMAEPretrainer),
+    "videomae_detector": (detector.DetectorConfig, detector.VideoMAEDetector),
+}
+
+# Every size of every family, by the name that commands and recipes use.
+VARIANTS: dict[str, Any] = {**videomae.VARIANTS}
+
+
+def variant(name: str) -> Any:
+    """The config of a variant such as "videomae_base"."""
+    if name not in VARIANTS:
+        raise unknown_key(name, list(VARIANTS))
+    return VARIANTS[name]
+
+
+def architecture_of(config: Any) -> str:
+    """The name under which a checkpoint stores the architecture of this config."""
+    for name, (config_type, _) in ARCHITECTURES.items():
+        if type(config) is config_type:
+            return name
+    raise ConfigError(f"{type(config).__name__} is not the config of a model")
+
+
+def build_model(config: Any) -> nn.Module:
+    """A model with fresh weights for any family's config."""
+    return ARCHITECTURES[architecture_of(config)][1](config)

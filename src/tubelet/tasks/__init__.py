@@ -1,1 +1,1 @@
-
+"""What a run optimizes and how it is judged."""

@@ -1,1 +1,1 @@
-
+"""One training loop, and what it is wired from."""

@@ -1,1 +1,1 @@
-
+"""Official checkpoints in, our own format out."""

@@ -1,0 +1,32 @@
+"""Losses as functions of predictions and targets."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def soft_target_cross_entropy(
+    logits: Float[Tensor, "batch classes"], target: Float[Tensor, "batch classes"]
+) -> Float[Tensor, ""]:
+    """Cross entropy against rows of probabilities, the mean over the batch."""
+    return torch.sum(-target * logits.log_softmax(dim=-1), dim=-1).mean()
+
+
+def smoothed_targets(
+    labels: Int[Tensor, "batch"], num_classes: int, smoothing: float = 0.0
+) -> Float[Tensor, "batch classes"]:
+    """One-hot rows with `smoothing` spread evenly over all classes (Szegedy et al. 2016, section 7)."""
+    return F.one_hot(labels.long(), num_classes) * (1 - smoothing) + smoothing / num_classes
+
+
+def masked_pixel_loss(
+    predicted: Float[Tensor, "batch masked pixels"], target: Float[Tensor, "batch masked pixels"]
+) -> Float[Tensor, ""]:
+    """Mean squared error over everything that was masked (VideoMAE, equation 1)."""
+    return F.mse_loss(predicted, target)
+
+
+def box_loss(logits: Float[Tensor, "boxes classes"], labels: Float[Tensor, "boxes classes"]) -> Float[Tensor, ""]:
+    """Binary cross entropy averaged over all entries, times the number of boxes, as VideoMAE trains on AVA."""
+    return F.binary_cross_entropy_with_logits(logits, labels) * len(logits)

@@ -1,0 +1,74 @@
+"""AdamW with a learning rate per layer."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+# Tables and tokens that are learned but, like biases and norms, never decayed.
+UNDECAYED = ("position", "cls_token", "mask_token")
+
+
+@dataclass(frozen=True)
+class GroupKey:
+    """What the parameters of one optimizer group share."""
+
+    lr_scale: float
+    decays: bool
+
+
+def layer_of(name: str, depth: int) -> int:
+    """0 for the embedding, i + 1 for block i of an encoder, depth + 1 for what comes after.
+
+    >>> [layer_of(n, depth=12) for n in ("encoder.embed.proj.weight", "encoder.blocks.3.norm1.bias", "head.bias")]
+    [0, 4, 13]
+    """
+    if re.search(r"(^|\.)(embed\.|position$|cls_token$|mask_token$)", name):
+        return 0
+    block = re.search(r"(^|\.)blocks\.(\d+)\.", name)
+    return int(block[2]) + 1 if block else depth + 1
+
+
+def decays(name: str, parameter: Tensor) -> bool:
+    """Whether weight decay applies: not to vectors (norms, biases, scales), nor to positions and tokens."""
+    return parameter.ndim > 1 and name.rpartition(".")[2] not in UNDECAYED
+
+
+def param_groups(model: nn.Module, *, weight_decay: float, layer_decay: float = 1.0) -> list[dict[str, Any]]:
+    """Trainable parameters grouped by learning rate scale and weight decay, for a torch optimizer.
+
+    The scale is layer_decay^(depth + 1 - layer): 1 for the head, smaller towards the input (Clark et al. 2020;
+    Bao et al. 2022). Every group carries its `lr_scale`, which `set_lr` multiplies into the schedule.
+    """
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    depth = max((layer_of(name, depth=-1) for name, _ in named), default=0)
+    groups: dict[GroupKey, dict[str, Any]] = {}
+    for name, parameter in named:
+        scale = 1.0 if layer_decay == 1.0 else layer_decay ** (depth + 1 - layer_of(name, depth))
+        key = GroupKey(scale, decays(name, parameter))
+        decay = weight_decay if key.decays else 0.0
+        group = groups.setdefault(
+            key, {"params": [], "names": [], "lr_scale": scale, "weight_decay": decay, "decays": key.decays}
+        )
+        group["params"].append(parameter)
+        group["names"].append(name)
+    return list(groups.values())
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float, weight_decay: float) -> None:
+    """Give every group its learning rate and, where it decays, its weight decay."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["lr_scale"]
+        if group["decays"]:
+            group["weight_decay"] = weight_decay
+
+
+def clip_gradients(model: nn.Module, max_grad_norm: float | None) -> float:
+    """Scale gradients down to a total norm where one is given; returns the norm they had before."""
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients)
+    if max_grad_norm is not None:
+        torch.nn.utils.clip_grads_with_norm_(model.parameters(), max_grad_norm, norm)
+    return float(norm)

@@ -1,0 +1,36 @@
+"""Values that change from step to step."""
+
+import math
+from dataclasses import dataclass
+
+from tubelet.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class CosineSchedule:
+    """A straight ramp, then half a cosine, over optimizer steps.
+
+    The ramp runs from `start` at step 0 to `peak` at step `warmup_steps` - 1; the cosine begins at `peak` again
+    and would reach `final` one step after the last, as in VideoMAE's training code.
+    """
+
+    peak: float
+    final: float
+    num_steps: int
+    warmup_steps: int = 0
+    start: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.num_steps < 1 or not 0 <= self.warmup_steps <= self.num_steps:
+            raise ConfigError(
+                f"a schedule of {self.num_steps} steps cannot warm up for {self.warmup_steps}; "
+                "train longer or warm up for fewer epochs"
+            )
+
+    def __call__(self, step: int) -> float:
+        """The value at a step, counted from 0."""
+        if step < self.warmup_steps:
+            ramp = step / (self.warmup_steps - 1) if self.warmup_steps > 1 else 0.0
+            return self.start + (self.peak - self.start) * ramp
+        turn = math.pi * (step - self.warmup_steps) / (self.num_steps - self.warmup_steps)
+        return self.final + 0.5 * (self.peak - self.final) * (1 + math.cos(turn))

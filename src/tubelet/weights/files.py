@@ -1,0 +1,165 @@
+"""Checkpoint files: strangers' read without running anything in them, our own folders read and written.
+
+Our checkpoint is a folder: `model.safetensors`, and a `config.toml` that says what model the tensors are and
+what it wants to be fed.
+"""
+
+import argparse
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from tubelet.config import from_plain, read_toml, to_plain, unknown_key, write_toml
+from tubelet.errors import ConfigError, WeightsError
+from tubelet.models import ARCHITECTURES, architecture_of, build_model
+from tubelet.weights.rules import listing
+
+# Where published files keep their weights, in the order in which their own loaders look.
+WRAPPERS = ("model", "module", "state_dict")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model's config and tensors, and what its user has to know.
+
+    `labels` names the classes in order; `facts` is free-form (preprocessing, source, metrics) and must hold
+    what TOML can.
+    """
+
+    config: Any
+    state: dict[str, Tensor]
+    labels: tuple[str, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def build(self) -> nn.Module:
+        """The model with these weights, in eval mode."""
+        model = build_model(self.config)
+        load_strict(model, self.state)
+        return model.eval()
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The weights of a safetensors or PyTorch file, without their wrapper, in float32.
+
+    PyTorch files are opened weights-only: nothing in them is executed. The argparse namespaces that training
+    scripts leave beside the weights are the one foreign type allowed.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path} is not a file")
+    if path.suffix == ".safetensors":
+        try:
+            content: Any = load_file(path)
+        except SafetensorError as error:
+            raise WeightsError(f"{path} is not a readable safetensors file: {error}") from None
+    else:
+        try:
+            with torch.serialization.safe_globals([argparse.Namespace]):
+                content = torch.load(path, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise WeightsError(f"{path} cannot be opened as weights: {reason}") from None
+    return unwrap(content, path)
+
+
+def unwrap(content: Any, path: Path) -> dict[str, Tensor]:
+    """The mapping of names to tensors inside a loaded file."""
+    for key in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    if not isinstance(content, Mapping) or not content:
+        raise WeightsError(f"{path} holds {type(content).__name__}, not a mapping of names to tensors")
+    surplus = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
+    if surplus:
+        raise WeightsError(f"{path} holds more than tensors: {listing(surplus)}")
+    prefix = "module."  # what DataParallel puts before every name
+    if all(key.startswith(prefix) for key in content):
+        content = {key.removeprefix(prefix): value for key, value in content.items()}
+    return {key: value.float() if value.is_floating_point() else value for key, value in content.items()}
+
+
+def check_state(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+    """Raise a WeightsError that lists every missing, surplus and misshapen tensor at once."""
+    missing = [key for key in expected if key not in state]
+    surplus = [key for key in state if key not in expected]
+    misshapen = [
+        f"{key} {tuple(state[key].shape)} instead of {tuple(tensor.shape)}"
+        for key, tensor in expected.items()
+        if key in state and state[key].shape != tensor.shape
+    ]
+    problems = [
+        f"{name}: {listing(keys)}"
+        for name, keys in (("missing", missing), ("surplus", surplus), ("wrong shape", misshapen))
+        if keys
+    ]
+    if problems:
+        raise WeightsError("the weights do not fit the model; " + "; ".join(problems))
+
+
+def load_strict(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Fill every parameter of a model, or say what does not fit."""
+    check_state(model.state_dict(), state)
+    model.load_state_dict(state)
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint folder; each file appears whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in checkpoint.state.items()}
+    unfinished = folder / "model.safetensors.unfinished"
+    try:
+        save_file(tensors, unfinished)
+        unfinished.replace(folder / "model.safetensors")
+    finally:
+        unfinished.unlink(missing_ok=True)
+    plain = {
+        "architecture": architecture_of(checkpoint.config),
+        "model": to_plain(checkpoint.config),
+        "labels": list(checkpoint.labels),
+        **to_plain(checkpoint.facts),
+    }
+    write_toml(folder / "config.toml", plain)
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """A checkpoint folder as it was saved; tensors are checked against the model on the meta device."""
+    if not (folder / "config.toml").is_file() or not (folder / "model.safetensors").is_file():
+        raise WeightsError(
+            f"{folder} is not a checkpoint folder (model.safetensors + config.toml); "
+            "`tubelet convert FILE FOLDER` makes one from a published file"
+        )
+    plain = read_toml(folder / "config.toml")
+    architecture = plain.pop("architecture", None)
+    if architecture not in ARCHITECTURES:
+        raise unknown_key(f"architecture {architecture!r} of {folder / 'config.toml'}", list(ARCHITECTURES))
+    try:
+        config = from_plain(ARCHITECTURES[architecture][0], plain.pop("model", {}), "model")
+    except ConfigError as error:
+        raise ConfigError(f"{folder / 'config.toml'}: {error}") from None
+    state = read_tensors(folder / "model.safetensors")
+    labels = tuple(plain.pop("labels", ()))
+    with torch.device("meta"):
+        expected = build_model(config).state_dict()
+    try:
+        check_state(expected, state)
+    except WeightsError as error:
+        raise WeightsError(f"{folder / 'model.safetensors'}: {error}") from None
+    return Checkpoint(config, state, labels, plain)
+
+
+def read_hf_config(folder: Path) -> dict[str, Any]:
+    """The `config.json` of a Hugging Face folder."""
+    try:
+        return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WeightsError(f"{folder} has no config.json, so it is not a Hugging Face model folder") from None
+    except json.JSONDecodeError as error:
+        raise WeightsError(f"{folder / 'config.json'} is not valid JSON: {error}") from None

@@ -1,0 +1,132 @@
+"""How the keys of a published checkpoint map to ours: lines of data that work in both directions.
+
+Every rule is a linear map of tensors, so the same table carries weights, gradients, moving averages and
+optimizer moments. In a pattern, `{i}` stands for a number and any other `{name}` for one part between dots.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tubelet.errors import WeightsError
+
+
+@dataclass(frozen=True)
+class Move:
+    """One official tensor is one of ours; `squeeze` leading axes of length 1 are dropped on the way."""
+
+    official: str
+    ours: str
+    squeeze: int = 0
+
+
+@dataclass(frozen=True)
+class Split:
+    """One official tensor is several of ours, stacked along its first axis."""
+
+    official: str
+    ours: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Drop:
+    """An official tensor that we have no use for."""
+
+    official: str
+
+
+Rule = Move | Split | Drop
+
+
+def rename(key: str, rules: Iterable[Rule]) -> tuple[str, ...] | None:
+    """Our names for an official key: none for a dropped one, and None for a key that no rule claims.
+
+    >>> rename("layers.3.qkv", [Split("layers.{i}.qkv", ("blocks.{i}.q", "blocks.{i}.k", "blocks.{i}.v"))])
+    ('blocks.3.q', 'blocks.3.k', 'blocks.3.v')
+    """
+    for rule in rules:
+        fields = _match(rule.official, key)
+        if fields is not None:
+            return tuple(pattern.format(**fields) for pattern in _ours(rule))
+    return None
+
+
+def to_ours(official: Mapping[str, Tensor], rules: Sequence[Rule]) -> dict[str, Tensor]:
+    """Official tensors under our names; keys that no rule claims are an error that lists them."""
+    converted: dict[str, Tensor] = {}
+    unclaimed = []
+    for key, tensor in official.items():
+        rule, fields = _find(key, [(rule, rule.official) for rule in rules])
+        if rule is None:
+            unclaimed.append(key)
+        elif isinstance(rule, Move):
+            converted[rule.ours.format(**fields)] = _squeeze(key, tensor, rule.squeeze)
+        elif isinstance(rule, Split):
+            if tensor.shape[0] % len(rule.ours):
+                raise WeightsError(f"{key} {tuple(tensor.shape)} does not split into {len(rule.ours)} tensors")
+            names = [pattern.format(**fields) for pattern in rule.ours]
+            converted.update(zip(names, tensor.chunk(len(names)), strict=True))
+    if unclaimed:
+        raise WeightsError(f"no rule claims {listing(unclaimed)}")
+    return converted
+
+
+def to_official(ours: Mapping[str, Tensor], rules: Sequence[Rule]) -> dict[str, Tensor]:
+    """Our tensors under their official names: the inverse of `to_ours`."""
+    patterns = [(rule, pattern) for rule in rules for pattern in _ours(rule)]
+    converted: dict[str, Tensor] = {}
+    unclaimed = []
+    for key, tensor in ours.items():
+        rule, fields = _find(key, patterns)
+        if rule is None:
+            unclaimed.append(key)
+        elif isinstance(rule, Move):
+            converted[rule.official.format(**fields)] = tensor[(None,) * rule.squeeze]
+        elif isinstance(rule, Split) and key == rule.ours[0].format(**fields):
+            parts = [pattern.format(**fields) for pattern in rule.ours]
+            missing = [part for part in parts if part not in ours]
+            if missing:
+                raise WeightsError(f"{rule.official.format(**fields)} cannot be made without {listing(missing)}")
+            converted[rule.official.format(**fields)] = torch.cat([ours[part] for part in parts])
+    if unclaimed:
+        raise WeightsError(f"no rule claims {listing(unclaimed)}")
+    return converted
+
+
+def listing(keys: Sequence[str], most: int = 8) -> str:
+    """The first keys of a list, and how many more there are."""
+    more = f" and {len(keys) - most} more" if len(keys) > most else ""
+    return ", ".join(keys[:most]) + more
+
+
+def _ours(rule: Rule) -> tuple[str, ...]:
+    if isinstance(rule, Drop):
+        return ()
+    return (rule.ours,) if isinstance(rule, Move) else rule.ours
+
+
+def _find(key: str, patterns: Iterable[tuple[Rule, str]]) -> tuple[Rule | None, dict[str, str]]:
+    for rule, pattern in patterns:
+        fields = _match(pattern, key)
+        if fields is not None:
+            return rule, fields
+    return None, {}
+
+
+def _match(pattern: str, key: str) -> dict[str, str] | None:
+    parts = re.split(r"\{(\w+)\}", pattern)
+    expression = "".join(
+        re.escape(part) if n % 2 == 0 else f"(?P<{part}>{r'[0-9]+' if part == 'i' else r'[^.]+'})"
+        for n, part in enumerate(parts)
+    )
+    found = re.fullmatch(expression, key)
+    return found.groupdict() if found else None
+
+
+def _squeeze(key: str, tensor: Tensor, axes: int) -> Tensor:
+    if any(size != 1 for size in tensor.shape[:axes]):
+        raise WeightsError(f"{key} has shape {tuple(tensor.shape)}; its first {axes} sizes should be 1")
+    return tensor.reshape(tensor.shape[axes:])
