@@ -88,6 +88,11 @@ def recorded_outputs(modules: dict[str, nn.Module]) -> Iterator[dict[str, Tensor
             handle.remove()
 
 
+def unnormalized(clip: Tensor) -> Tensor:
+    """A normalised clip as values from 0 to 1."""
+    return clip * torch.tensor(IMAGENET_STD).view(3, 1, 1, 1) + torch.tensor(IMAGENET_MEAN).view(3, 1, 1, 1)
+
+
 def gradients(model: nn.Module) -> dict[str, Tensor]:
     return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
@@ -153,7 +158,7 @@ def check_pretrainer(case: Case) -> None:
         seen["pred"] = model(clip, masked)
     seen["enc.patch_embed"] = model.encoder.embed(clip)
     seen["dec.input"] = model.decoder_input(seen["enc.norm"], masked, model.encoder.embed.grid(clip))
-    pixels = clip * IMAGENET_STD.view(3, 1, 1, 1) + IMAGENET_MEAN.view(3, 1, 1, 1)
+    pixels = unnormalized(clip)
     seen["target"] = tubelet_targets(
         pixels, masked, config.encoder.tubelet, normalize=config.normalize_target
     )
@@ -182,7 +187,7 @@ def check_hf(case: Case, architecture: str) -> None:
         if isinstance(model, VideoMAEPretrainer):
             masked = inputs["bool_masked_pos"].bool()
             seen["logits"] = model(clip, masked)
-            pixels = clip * IMAGENET_STD.view(3, 1, 1, 1) + IMAGENET_MEAN.view(3, 1, 1, 1)
+            pixels = unnormalized(clip)
             target = tubelet_targets(
                 pixels, masked, encoder.config.tubelet, normalize=model.config.normalize_target
             )

@@ -1,1 +1,65 @@
+"""Training recipes: functions that return frozen values, one file per family."""
 
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from tubelet.config import override, unknown_key
+from tubelet.errors import ConfigError
+from tubelet.recipes import videomae
+from tubelet.recipes.base import Recipe
+
+__all__ = ["RECIPES", "Recipe", "find_recipe"]
+
+# Every recipe by the name that commands use.
+RECIPES: dict[str, Callable[..., Recipe]] = {
+    f"videomae.{function.__name__}": function
+    for function in (
+        videomae.pretrain_k400,
+        videomae.pretrain_ssv2,
+        videomae.pretrain_ucf101,
+        videomae.finetune_k400,
+        videomae.finetune_k400_800,
+        videomae.finetune_ssv2,
+        videomae.finetune_ssv2_800,
+        videomae.finetune_ucf101,
+        videomae.pretrain,
+        videomae.finetune,
+        videomae.pretrain_tiny,
+        videomae.finetune_tiny,
+    )
+}
+
+
+def find_recipe(name: str, assignments: Sequence[str] = ()) -> Recipe:
+    """A recipe by name, with assignments such as `size=small` or `optim.lr=5e-4` applied.
+
+    Assignments without a dot that name a parameter of the recipe's function go to it; the others override
+    fields of the value it returns. What follows `model.` overrides the model's config.
+    """
+    if name not in RECIPES:
+        raise unknown_key(name, list(RECIPES))
+    function = RECIPES[name]
+    parameters = inspect.signature(function).parameters
+    arguments: dict[str, str] = {}
+    fields: list[str] = []
+    model: list[str] = []
+    for assignment in assignments:
+        key, separator, value = assignment.partition("=")
+        if not separator:
+            raise ConfigError(f"{assignment!r} sets nothing: write it as key=value, for example optim.lr=5e-4")
+        if key in parameters:
+            arguments[key] = value
+        elif key.startswith("model."):
+            model.append(f"{key.removeprefix('model.')}={value}")
+        elif key == "size":
+            raise ConfigError(f"{name} comes in one size only, but size={value} was asked for")
+        else:
+            fields.append(assignment)
+    recipe = override(function(**arguments), fields)
+    return override_model(recipe, model)
+
+
+def override_model(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
+    """The recipe with more assignments to its model's config."""
+    return replace(recipe, overrides=(*recipe.overrides, *assignments)) if assignments else recipe

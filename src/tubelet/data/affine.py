@@ -1,0 +1,90 @@
+"""Affine warps of uint8 frames that give the pixels PIL gives, for a whole clip at once.
+
+A matrix (a, b, c, d, e, f) says where the output pixel with centre (x, y) is read from:
+(a x + b y + c, d x + e y + f), in pixels from the top left corner of the frame, pixel centres at halves.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float32, Float64, Int32, UInt8
+from torch import Tensor
+
+Matrix = tuple[float, float, float, float, float, float]
+
+# Output pixels per block and table entries per group of frames: bounds on memory, about 100 MB.
+_BLOCK = 1 << 16
+_TABLE = 24_000_000
+
+
+def warp(
+    pixels: UInt8[Tensor, "frames channels rows columns"], matrix: Matrix, fill: int = 128
+) -> UInt8[Tensor, "frames channels rows columns"]:
+    """Bicubic warp of every frame by one matrix; what comes from outside the frame is `fill`.
+
+    A warp is a sparse matrix over the pixels of a frame, the same for all frames and channels. It is built
+    once and applied as a weighted sum of rows of a table (pixels x frames and channels), which is what an
+    embedding bag computes.
+    """
+    frames, channels, rows, columns = pixels.shape
+    at_once = max(1, _TABLE // (channels * rows * columns))
+    if frames > at_once:
+        return torch.cat([warp(group, matrix, fill) for group in pixels.split(at_once)])
+    table = pixels.permute(2, 3, 0, 1).to(torch.float32, memory_format=torch.contiguous_format)
+    table = table.reshape(rows * columns, frames * channels)
+    warped = pixels.new_empty(rows, columns, frames, channels)
+    block_rows = max(1, _BLOCK // columns)
+    for top in range(0, rows, block_rows):
+        block = warped[top : top + block_rows]
+        sources, weights, inside = _sources(matrix, top, len(block), rows, columns)
+        sources, weights, inside = (x.to(pixels.device) for x in (sources, weights, inside))
+        sums = F.embedding_bag(sources, table, mode="sum", per_sample_weights=weights)
+        # PIL sums in float64 and truncates; the margin keeps whole numbers whole after float32 rounding.
+        sums.add_(2.5e-4).clamp_(0, 255).masked_fill_(~inside[:, None], fill)
+        block.copy_(sums.view(block.shape))
+    # Pixels of three channels lie together afterwards: the layout that `resize` likes.
+    return warped.permute(2, 0, 1, 3).contiguous().permute(0, 3, 1, 2)
+
+
+def rotation(degrees: float, rows: int, columns: int) -> Matrix:
+    """The matrix that turns a frame counter-clockwise about its centre."""
+    angle = -math.radians(degrees % 360)
+    # PIL rounds here, so that right angles are exact.
+    cos, sin = round(math.cos(angle), 15), round(math.sin(angle), 15)
+    x, y = columns / 2, rows / 2
+    return (cos, sin, (-cos * x - sin * y) + x, -sin, cos, (sin * x - cos * y) + y)
+
+
+def _sources(
+    matrix: Matrix, top: int, num_rows: int, rows: int, columns: int
+) -> tuple[Int32[Tensor, "pixels taps"], Float32[Tensor, "pixels taps"], Bool[Tensor, "pixels"]]:
+    """Sources of the pixels of some output rows, their weights, and whether the source lies inside."""
+    a, b, c, d, e, f = matrix
+    y = torch.arange(top, top + num_rows, dtype=torch.float64)[:, None] + 0.5
+    x = torch.arange(columns, dtype=torch.float64) + 0.5
+    from_x, from_y = a * x + b * y + c, d * x + e * y + f
+    inside = (from_x >= 0) & (from_x < columns) & (from_y >= 0) & (from_y < rows)
+    x_taps, x_weights = _taps(from_x, columns)
+    y_taps, y_weights = _taps(from_y, rows)
+    sources = y_taps[..., :, None] * columns + x_taps[..., None, :]
+    weights = y_weights[..., :, None] * x_weights[..., None, :]
+    num_pixels = num_rows * columns
+    return sources.view(num_pixels, -1), weights.view(num_pixels, -1), inside.view(num_pixels)
+
+
+def _taps(
+    position: Float64[Tensor, "rows columns"], size: int
+) -> tuple[Int32[Tensor, "rows columns taps"], Float32[Tensor, "rows columns taps"]]:
+    """The four neighbours along one axis and their weights; one neighbour where all positions are centres."""
+    position = position - 0.5
+    first = position.floor()
+    t = (position - first).to(torch.float32)
+    first = first.to(torch.int32)
+    if not t.any():
+        return first.clamp(0, size - 1)[..., None], torch.ones_like(t)[..., None]
+    # Cubic convolution (Keys 1981) with a = -1, which PIL uses in transforms; its resize has a = -0.5.
+    u = 1 - t
+    weights = torch.stack([-t * u * u, 1 + t * t * (t - 2), 1 + u * u * (u - 2), -u * t * t], dim=-1)
+    neighbours = torch.arange(-1, 3, dtype=torch.int32)
+    return (first[..., None] + neighbours).clamp_(0, size - 1), weights

@@ -1,0 +1,97 @@
+"""Videos of a list, decoded and cut into views on request."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from tubelet.data.batch import Failure, LoadedVideo, ViewId
+from tubelet.data.input_spec import Plan
+from tubelet.data.manifest import Sample
+from tubelet.data.randomness import counter_generator
+from tubelet.data.video import Video
+from tubelet.errors import VideoError
+
+Transform = Callable[
+    [UInt8[Tensor, "frames 3 rows columns"], torch.Generator], UInt8[Tensor, "views 3 frames size size"]
+]
+
+
+@dataclass
+class FrameCache:
+    """Decoded videos kept in memory up to a number of bytes; what comes later is decoded every time.
+
+    Worth it where the whole set is small and seen many times. Every data worker has its own.
+    """
+
+    max_bytes: int
+    stored: dict[str, UInt8[Tensor, "frames 3 rows columns"]] = field(default_factory=dict)
+    used_bytes: int = 0
+
+    def keep(self, path: str, pixels: UInt8[Tensor, "frames 3 rows columns"]) -> None:
+        """Store a whole video if it still fits."""
+        if self.used_bytes + pixels.nbytes <= self.max_bytes:
+            self.stored[path] = pixels
+            self.used_bytes += pixels.nbytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoDataset:
+    """Views of video `index` in epoch `epoch`, addressed by that pair.
+
+    `plan` says which frames make a clip, `transform` which views a clip gives. Both draw from a counter of
+    (seed, epoch, index) alone. All clips of a video come from one pass of decoding. With `random` off
+    (evaluation) nothing is random. A video that cannot be read is returned as a `Failure`.
+    """
+
+    samples: Sequence[Sample]
+    plan: Plan
+    transform: Transform
+    seed: int = 0
+    random: bool = True
+    cache: FrameCache | None = None
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, key: tuple[int, int]) -> LoadedVideo | Failure:
+        epoch, index = key
+        sample = self.samples[index]
+        generator = counter_generator(self.seed, "views", epoch, index)
+        try:
+            clips = self._clips(sample, generator)
+        except VideoError as error:
+            return Failure(path=sample.path, reason=str(error))
+        views = torch.cat([self.transform(clip, generator) for clip in clips])
+        ids = tuple(ViewId(epoch=epoch, sample=index, view=view) for view in range(len(views)))
+        return LoadedVideo(pixels=views, label=sample.label, ids=ids, name=sample.path)
+
+    def _clips(
+        self, sample: Sample, generator: torch.Generator
+    ) -> list[UInt8[Tensor, "frames 3 rows columns"]]:
+        draw = generator if self.random else None
+        if self.cache is not None and sample.path in self.cache.stored:
+            pixels = self.cache.stored[sample.path]
+            return [pixels[frames] for frames in self.plan(len(pixels), draw)]
+        with Video(sample.path) as video:
+            length = len(video) if sample.num_frames is None else min(sample.num_frames, len(video))
+            plan = self.plan(length, draw)
+            if self.cache is None:
+                wanted, place = torch.unique(plan, return_inverse=True)
+                pixels = video.frames(wanted).pixels
+                return [pixels[frames] for frames in place]
+            pixels = video.frames(range(length)).pixels
+        self.cache.keep(sample.path, pixels)
+        return [pixels[frames] for frames in plan]
+
+
+def check_files(samples: Sequence[Sample]) -> list[Failure]:
+    """Videos of a list that are not there; cheap enough to ask before a run starts."""
+    return [
+        Failure(path=sample.path, reason=f"{sample.path} does not exist")
+        for sample in samples
+        if not Path(sample.path).exists()
+    ]

@@ -1,0 +1,198 @@
+"""Where every frame of a video lies, found by listing the packets of its file without decoding them."""
+
+from bisect import bisect_right
+from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.video.stream import VideoStream
+from jaxtyping import Float64
+from torch import Tensor
+
+from tubelet.data.opening import open_video
+from tubelet.errors import VideoError
+
+
+@dataclass(frozen=True)
+class Packet:
+    """What the container says about one coded picture; times count the stream's time base."""
+
+    pts: int | None  # when it is shown
+    dts: int | None  # when it is decoded
+    is_keyframe: bool
+    is_hidden: bool  # decoded for the sake of others, never shown: an edit list cuts it, or VP8 says so
+    is_corrupt: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameIndex:
+    """The frames in the order of presentation, numbered from 0, and the packets that make them.
+
+    Some streams carry no usable times (raw H.264, packed AVI). Their frames are told apart by counting them
+    from the start (`by_time=False`): `keys` are then those counts, and decoding always starts at packet 0.
+    """
+
+    by_time: bool
+    seconds: Float64[Tensor, "frames"]  # of every frame that the file promises, readable or not
+    fps: float
+    keys: tuple[int, ...]  # time stamp of each readable frame
+    packet: tuple[int, ...]  # the packet of each readable frame
+    entry: tuple[int, ...]  # the packet at which decoding must start for the frame to come out right
+    packets: tuple[Packet, ...]
+    number: dict[int, int]  # time stamp -> packet, where only one packet has it
+    loss: str = ""  # why promised frames after the readable ones cannot be had
+
+
+def build_index(path: str) -> FrameIndex:
+    """Reads the file once from end to end.
+
+    Frames shown before the first keyframe are left out, as in every player: what they build on lies before
+    the start of the file.
+    """
+    container, stream = open_video(path)
+    with container:
+        packets = _list_packets(path, container, stream)
+        if not packets:
+            raise VideoError(f"{path}: the video stream holds no frames")
+        if _has_usable_times(container, stream, packets):
+            return _timed_index(path, container, stream, packets)
+    return _counted_index(path)
+
+
+def _has_usable_times(container: InputContainer, stream: VideoStream, packets: list[Packet]) -> bool:
+    """Whether every shown frame has a time stamp of its own that can be trusted."""
+    # An AVI stores no presentation times; once pictures are reordered, the ones FFmpeg makes up are wrong.
+    if container.format.name == "avi" and stream.codec_context.has_b_frames:
+        return False
+    shown = Counter(p.pts for p in packets if not p.is_hidden)
+    return None not in shown and max(shown.values(), default=2) == 1 and any(p.is_keyframe for p in packets)
+
+
+def _list_packets(path: str, container: InputContainer, stream: VideoStream) -> list[Packet]:
+    is_vp8 = stream.codec_context.codec.canonical_name == "vp8"
+    packets = []
+    try:
+        for packet in container.demux(stream):
+            if packet.size == 0:  # the end of the stream
+                continue
+            # Bit 4 of a VP8 picture says whether it is shown or only kept as a reference.
+            is_hidden = packet.is_discard or (is_vp8 and not bytes(packet)[0] & 0x10)
+            packets.append(Packet(packet.pts, packet.dts, packet.is_keyframe, is_hidden, packet.is_corrupt))
+    except FFmpegError as error:
+        raise VideoError(
+            f"{path}: the stream breaks off after {len(packets)} packets ({error.strerror})"
+        ) from None
+    return packets
+
+
+def _timed_index(
+    path: str, container: InputContainer, stream: VideoStream, packets: list[Packet]
+) -> FrameIndex:
+    shared = Counter(p.pts for p in packets)
+    number = {p.pts: n for n, p in enumerate(packets) if p.pts is not None and shared[p.pts] == 1}
+    # (time stamp, packet, packet to start from) of every frame
+    rows = _shown_frames(packets, number)
+    num_promised = len(rows)
+    first_lost = _first_lost_time(container, stream, len(packets))
+    if first_lost is not None:
+        # A lost picture is shown no sooner than it is decoded, so up to then no frame is missing in between.
+        rows = [row for row in rows if row[0] <= first_lost]
+        num_promised = sum(not entry.is_discard for entry in stream.index_entries)
+    if not rows:
+        raise VideoError(f"{path}: the file is cut off before its first complete frame")
+    seconds = [float(pts * (stream.time_base or 1)) for pts, _, _ in rows]
+    fps = _frame_rate(stream, seconds)
+    num_lost = num_promised - len(rows)
+    return FrameIndex(
+        by_time=True,
+        seconds=_tensor(seconds + [seconds[-1] + i / fps for i in range(1, num_lost + 1)]),
+        fps=fps,
+        keys=tuple(pts for pts, _, _ in rows),
+        packet=tuple(n for _, n, _ in rows),
+        entry=tuple(entry for _, _, entry in rows),
+        packets=tuple(packets),
+        number=number,
+        loss="the file is cut off" if num_lost else "",
+    )
+
+
+def _shown_frames(packets: list[Packet], number: dict[int, int]) -> list[tuple[int, int, int]]:
+    """Time stamp, packet and entry packet of each frame, in the order of presentation.
+
+    The entry is the last keyframe that precedes the frame both in the file and on the screen. A picture that
+    follows a keyframe in the file but is shown before it (an open group of pictures) may build on the group
+    before, so decoding has to start there.
+    """
+    keyframes = [(n, p.pts) for n, p in enumerate(packets) if p.is_keyframe and p.pts in number]
+    keyframes = [(n, pts) for n, pts in keyframes if pts is not None]
+    starts = [n for n, _ in keyframes]
+    rows = []
+    for n, packet in enumerate(packets):
+        if packet.is_hidden or packet.pts is None:
+            continue
+        last = bisect_right(starts, n) - 1
+        while last >= 0 and keyframes[last][1] > packet.pts:
+            last -= 1
+        if last >= 0:
+            rows.append((packet.pts, n, starts[last]))
+    return sorted(rows)
+
+
+def _first_lost_time(container: InputContainer, stream: VideoStream, num_packets: int) -> int | None:
+    """Decoding time of the first picture that the table of an MP4 lists but its data lacks."""
+    if "mp4" not in container.format.name.split(",") or len(stream.index_entries) <= num_packets:
+        return None
+    return stream.index_entries[num_packets].timestamp
+
+
+def _counted_index(path: str) -> FrameIndex:
+    """The index of a stream without usable times: its frames have to be decoded to be counted."""
+    container, stream = open_video(path)
+    pts, num_readable, loss = [], None, ""
+    with container:
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except FFmpegError as error:
+                frames, loss = [], loss or f"the stream is damaged ({error.strerror})"
+            if any(frame.is_corrupt for frame in frames):
+                loss = loss or "the stream is damaged"
+            if loss and num_readable is None:
+                num_readable = len(pts)
+            pts.extend(frame.pts for frame in frames)
+        fps = _frame_rate(stream, [])
+        base = stream.time_base or 1
+    if not pts or num_readable == 0:
+        raise VideoError(f"{path}: no frame can be decoded" + (f": {loss}" if loss else ""))
+    if None in pts or any(b <= a for a, b in pairwise(pts)):
+        seconds = [i / fps for i in range(len(pts))]
+    else:
+        seconds = [float(p * base) for p in pts]
+    counts = tuple(range(len(pts) if num_readable is None else num_readable))
+    return FrameIndex(
+        by_time=False,
+        seconds=_tensor(seconds),
+        fps=fps,
+        keys=counts,
+        packet=counts,
+        entry=(0,) * len(counts),
+        packets=(),
+        number={},
+        loss=loss,
+    )
+
+
+def _frame_rate(stream: VideoStream, seconds: list[float]) -> float:
+    """The container's rate unless the times contradict it; headers of damaged files claim anything."""
+    claimed = float(stream.average_rate or stream.guessed_rate or 0)
+    if len(seconds) > 1 and seconds[-1] > seconds[0]:
+        measured = (len(seconds) - 1) / (seconds[-1] - seconds[0])
+        return claimed if abs(claimed / measured - 1) < 0.02 else measured
+    return claimed or 25.0
+
+
+def _tensor(seconds: list[float]) -> Float64[Tensor, "frames"]:
+    return torch.tensor(seconds, dtype=torch.float64)

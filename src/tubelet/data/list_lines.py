@@ -1,0 +1,94 @@
+"""Lines of an annotation list, taken apart from the right so that paths may hold anything."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tubelet.errors import DataError
+
+DELIMITERS = {"tab": "\t", "semicolon": ";", "comma": ",", "space": " "}
+COLUMN_NAMES = frozenset(
+    {"path", "video", "video_path", "filename", "file", "folder", "frames", "num_frames", "total_frames"}
+    | {"label", "label_id", "class", "class_id"}
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a list, with what an error has to say about it."""
+
+    file: str
+    number: int
+    text: str
+
+    def error(self, problem: str) -> DataError:
+        return DataError(f"{self.file}, line {self.number}: {problem}")
+
+
+def read_lines(file: Path) -> list[Line]:
+    """The lines of a text file that are not blank."""
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror})") from None
+    lines = []
+    for number, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        try:
+            text = line.decode().rstrip("\r")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{file}, line {number}: byte {error.start + 1} is not UTF-8 text") from None
+        if "\0" in text:
+            raise DataError(f"{file}, line {number}: holds a NUL character, which no path can")
+        if text.strip():
+            lines.append(Line(str(file), number, text.strip(" \r")))
+    if not lines:
+        raise DataError(f"{file}: the file is empty")
+    return lines
+
+
+def find_delimiter(lines: Sequence[Line], num_numbers: int) -> str:
+    """The delimiter after which most lines end in that many whole numbers; the rarer character wins a tie."""
+    fits = {d: sum(ends_in_numbers(line.text, d, num_numbers) for line in lines) for d in DELIMITERS.values()}
+    return max(fits, key=lambda d: fits[d]) if any(fits.values()) else _commonest_delimiter(lines)
+
+
+def _commonest_delimiter(lines: Sequence[Line]) -> str:
+    """For a list in which no line is right: the delimiter that most lines contain."""
+    return max(DELIMITERS.values(), key=lambda d: sum(d in line.text for line in lines))
+
+
+def ends_in_numbers(text: str, delimiter: str, count: int) -> bool:
+    _, *numbers = split_right(text, delimiter, count)
+    # A sign or a fraction is a number too, if a wrong one; saying so is the job of the check that follows.
+    return len(numbers) == count and all(re.fullmatch(r"[-+]?[0-9.]+", number) for number in numbers)
+
+
+def split_right(text: str, delimiter: str, count: int) -> list[str]:
+    """Splits off `count` fields from the right; a run of spaces is one delimiter."""
+    if delimiter == " ":
+        return text.rsplit(None, count)
+    return [field.strip() for field in text.rsplit(delimiter, count)]
+
+
+def path_and_fields(line: Line, delimiter: str, count: int) -> list[str]:
+    fields = split_right(line.text, delimiter, count)
+    if not unquote(fields[0]):
+        raise line.error(f"the path is empty in {line.text!r}")
+    return fields
+
+
+def without_header(lines: Sequence[Line], delimiter: str) -> Sequence[Line]:
+    """The lines after a first one that is made of column names and nothing else."""
+    words = [word.strip(" \"'").lower() for word in lines[0].text.split(delimiter)]
+    if len(words) > 1 and set(words) <= COLUMN_NAMES:
+        if len(lines) == 1:
+            raise lines[0].error("a header, and nothing after it")
+        return lines[1:]
+    return lines
+
+
+def unquote(path: str) -> str:
+    if len(path) >= 2 and path[0] == path[-1] == '"':
+        return path[1:-1].replace('""', '"')
+    return path

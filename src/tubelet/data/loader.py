@@ -1,0 +1,121 @@
+"""The order in which videos are seen, and the loader that brings them.
+
+Batch k of epoch e is a fixed set of videos, whatever the number of devices, micro-batches or workers; those
+only divide it. That alone makes a run that resumes equal to one that never stopped.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from tubelet.data.batch import ClipBatch, collate
+from tubelet.data.datasets import VideoDataset
+from tubelet.data.randomness import counter_generator
+from tubelet.errors import ConfigError, DataError
+
+Key = tuple[int, int]  # epoch, index of the video
+
+
+def epoch_order(num_samples: int, seed: int, epoch: int) -> Int64[Tensor, "samples"]:
+    """The order of all videos in one epoch."""
+    return torch.randperm(num_samples, generator=counter_generator(seed, "order", epoch))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOrder:
+    """Micro-batches of all steps of a run, for one device.
+
+    `batch_size` counts videos per optimizer step over all `num_devices`, `micro_batch_size` videos per forward
+    pass on one device. The last, incomplete batch of an epoch is left out.
+    """
+
+    num_samples: int
+    batch_size: int
+    micro_batch_size: int
+    seed: int
+    device: int = 0
+    num_devices: int = 1
+
+    def __post_init__(self) -> None:
+        if self.num_samples < self.batch_size:
+            raise DataError(
+                f"{self.num_samples} videos do not fill one batch of {self.batch_size}; set optim.batch_size to "
+                f"at most {self.num_samples}"
+            )
+        if self.batch_size % (self.micro_batch_size * self.num_devices):
+            raise ConfigError(
+                f"batch_size {self.batch_size} does not divide into micro-batches of {self.micro_batch_size} on "
+                f"{self.num_devices} devices"
+            )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.num_samples // self.batch_size
+
+    @property
+    def accumulate(self) -> int:
+        """Micro-batches per optimizer step on this device."""
+        return self.batch_size // (self.micro_batch_size * self.num_devices)
+
+    def micro_batches(self, start_step: int, num_steps: int) -> Iterator[list[Key]]:
+        """Keys of every micro-batch from optimizer step `start_step` up to step `num_steps`."""
+        order, in_epoch = None, -1
+        for step in range(start_step, num_steps):
+            epoch, batch = divmod(step, self.steps_per_epoch)
+            if epoch != in_epoch:
+                order, in_epoch = epoch_order(self.num_samples, self.seed, epoch), epoch
+            assert order is not None
+            whole = order[batch * self.batch_size : (batch + 1) * self.batch_size].tolist()
+            mine = whole[self.device :: self.num_devices]
+            for first in range(0, len(mine), self.micro_batch_size):
+                yield [(epoch, index) for index in mine[first : first + self.micro_batch_size]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRange:
+    """The micro-batches of some steps, made one by one: a long run has too many for a list."""
+
+    order: TrainingOrder
+    start_step: int
+    num_steps: int
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        return self.order.micro_batches(self.start_step, self.num_steps)
+
+
+def training_loader(
+    dataset: VideoDataset, order: TrainingOrder, *, start_step: int, num_steps: int, num_workers: int, pin: bool
+) -> Iterator[ClipBatch]:
+    """Micro-batches in order. Workers fetch ahead; they do not decide anything."""
+    keys = StepRange(order=order, start_step=start_step, num_steps=num_steps)
+    return iter(_loader(dataset, keys, num_workers, pin))
+
+
+def evaluation_loader(
+    dataset: VideoDataset, *, batch_size: int, num_workers: int, pin: bool = False
+) -> DataLoader[ClipBatch]:
+    """Every video once, in the order of the list, `batch_size` videos (with all their views) at a time."""
+    keys = [
+        [(0, index) for index in range(first, min(first + batch_size, len(dataset)))]
+        for first in range(0, len(dataset), batch_size)
+    ]
+    return _loader(dataset, keys, num_workers, pin)
+
+
+def _loader(
+    dataset: VideoDataset, keys: Iterable[list[Key]], num_workers: int, pin: bool
+) -> DataLoader[ClipBatch]:
+    loader = DataLoader(
+        cast(Any, dataset),  # torch wants its own class; all it uses is __getitem__
+        batch_sampler=cast(Any, keys),
+        collate_fn=collate,
+        num_workers=num_workers,
+        pin_memory=pin,
+        multiprocessing_context="forkserver" if num_workers else None,
+    )
+    return cast(DataLoader[ClipBatch], loader)

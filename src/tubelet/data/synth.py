@@ -1,0 +1,154 @@
+"""Labelled motions rendered on demand: a video data set that needs no download.
+
+No single frame tells the label: see `tubelet.data.motions` for why, and `tubelet.data.audit` for the proof by
+experiment. Clip `index` of a split is a pure function of (config, split, index).
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from tubelet.data.motions import MOTIONS, REVERSAL_PAIRS
+from tubelet.data.randomness import counter_generator
+from tubelet.data.render import render
+from tubelet.data.scene import COLOURS, Scene, draw_scene
+from tubelet.errors import ConfigError
+
+# Raised whenever the same config gives other pixels than before.
+RENDERER = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthConfig:
+    """What the clips show and how hard they are.
+
+    `texture` is by far the strongest knob of difficulty. Lengths are in frame widths.
+    """
+
+    motions: tuple[str, ...] = tuple(MOTIONS)  # keys of MOTIONS; their order numbers the labels
+    size: int = 64  # rows = columns, in pixels
+    num_frames: int = 16
+    fps: int = 8
+    sprites: int = 2  # that do the motion; motions that relate two sprites need exactly 2
+    radius: tuple[float, float] = (0.10, 0.20)  # of the smallest and the largest sprite
+    speed: tuple[float, float] = (0.5, 0.8)  # frame widths, turns or sweeps per clip
+    colours: tuple[str, ...] = tuple(COLOURS)
+    texture: float = 0.25  # two standard deviations of the background; 1 is black to white
+    noise: float = 0.02  # largest error of a pixel; 1 is black to white
+    shake: float = 0.0  # largest camera movement
+    distractors: int = 0
+    moving_distractors: bool = False
+    occluders: int = 0  # beams in front of everything
+    crf: int = 18  # x264: 0 lossless, 18 clean, 51 worst
+    gop: int = 12  # frames between key frames
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_names("motion", self.motions, MOTIONS, at_least=2)
+        _check_names("colour", self.colours, COLOURS, at_least=self.sprites)
+        if self.size < 16 or self.size % 2:
+            raise ConfigError(f"size {self.size}: H.264 wants an even number of pixels, and sprites at least 16")
+        if self.num_frames < 2 or self.fps < 1:
+            raise ConfigError(f"{self.num_frames} frames at {self.fps} fps: a motion needs at least 2 and 1")
+        related = [name for name in self.motions if MOTIONS[name].sprites == 2]
+        if self.sprites < 1 or (related and self.sprites != 2):
+            raise ConfigError(f"sprites {self.sprites}: must be at least 1, and exactly 2 for {related}")
+        for name, (low, high), limit in (("radius", self.radius, 0.3), ("speed", self.speed, 1.0)):
+            if not 0 < low <= high <= limit:
+                raise ConfigError(f"{name} ({low}, {high}): must be ascending and within (0, {limit}]")
+        for name, limit in (("texture", 2), ("noise", 1), ("shake", 0.5), ("distractors", 16), ("occluders", 8)):
+            if not 0 <= getattr(self, name) <= limit:
+                raise ConfigError(f"{name} {getattr(self, name)}: must be between 0 and {limit}")
+        if not 0 <= self.crf <= 51 or self.gop < 1:
+            raise ConfigError(f"crf {self.crf}, gop {self.gop}: crf is 0 to 51, gop at least 1")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels in words, by number."""
+        return tuple(MOTIONS[name].label for name in self.motions)
+
+    @property
+    def reversal_pairs(self) -> tuple[tuple[int, int], ...]:
+        """Labels that are each other played backwards."""
+        number = {name: label for label, name in enumerate(self.motions)}
+        return tuple((number[a], number[b]) for a, b in REVERSAL_PAIRS if a in number and b in number)
+
+    def to_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def _check_names(kind: str, names: tuple[str, ...], known: Mapping[str, object], at_least: int) -> None:
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ConfigError(f"{kind} {unknown[0]!r} does not exist; there are {', '.join(known)}")
+    if len(set(names)) < max(len(names), at_least):
+        raise ConfigError(f"{kind}s {', '.join(names)}: at least {at_least} are needed, each once")
+
+
+_L0 = SynthConfig(texture=0.0, noise=0.0)
+_L1 = replace(_L0, texture=0.15, noise=0.02)
+_L2 = replace(_L1, texture=0.30, shake=0.03, distractors=1)
+_L3 = replace(_L2, texture=0.45, distractors=3, moving_distractors=True, occluders=1)
+
+LEVELS: dict[str, SynthConfig] = {
+    "L0": _L0,  # plain background
+    "L1": _L1,  # light texture, a little noise
+    "L2": _L2,  # more texture, camera shake, a still distractor
+    "L3": _L3,  # strong texture, shake, moving distractors, an occluder
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """A rendered clip, its label, and everything else that was drawn for it."""
+
+    pixels: UInt8[Tensor, "frames 3 rows columns"]
+    label: int
+    motion: str
+    scene: Scene
+
+
+def label_of(config: SynthConfig, split: str, index: int) -> int:
+    """The label of a clip. Every run of `len(config.motions)` clips from a multiple of it has each label once.
+
+    It does not depend on how many clips the split has, so a data set can grow.
+    """
+    block, place = divmod(index, len(config.motions))
+    generator = counter_generator(config.seed, "labels", split, block)
+    keys = torch.rand(len(config.motions), generator=generator, dtype=torch.float64)
+    return int(keys.argsort()[place])
+
+
+def scene_of(config: SynthConfig, split: str, index: int) -> Scene:
+    """The clip without its motion. Seeded by a hash of (seed, split, index); the label has no part in it."""
+    return draw_scene(
+        counter_generator(config.seed, "scene", split, index),
+        sprites=config.sprites,
+        speed=config.speed,
+        colours=config.colours,
+        shake=config.shake,
+        distractors=config.distractors,
+        moving_distractors=config.moving_distractors,
+        occluders=config.occluders,
+    )
+
+
+def render_clip(config: SynthConfig, split: str, index: int) -> Clip:
+    """Clip `index` of a split, bit for bit the same on every machine."""
+    label = label_of(config, split, index)
+    scene = scene_of(config, split, index)
+    motion = config.motions[label]
+    times = torch.linspace(0, 1, config.num_frames, dtype=torch.float64)
+    pixels = render(
+        scene,
+        MOTIONS[motion].programme(scene.draws, times),
+        size=config.size,
+        radius=config.radius,
+        texture=config.texture,
+        noise=config.noise,
+        generator=counter_generator(config.seed, "noise", split, index),
+    )
+    return Clip(pixels=pixels, label=label, motion=motion, scene=scene)

@@ -1,0 +1,85 @@
+"""A recipe: everything that decides the outcome of a run, and nothing else.
+
+Paths, devices, workers and log intervals are options of a run, not part of its recipe.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tubelet.data.input_spec import InputSpec
+from tubelet.data.mix import MixConfig
+from tubelet.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimRecipe:
+    """AdamW, a warm-up and a cosine.
+
+    `lr` and `min_lr` are for a batch of 256 and scale with the batch, as in every VideoMAE recipe. `batch_size`
+    counts videos per step over all devices; views of repeated augmentation come on top and do not scale `lr`.
+    """
+
+    lr: float
+    batch_size: int
+    epochs: int
+    warmup_epochs: int = 5
+    min_lr: float = 1e-6
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.05
+    weight_decay_end: float | None = None  # constant where None
+    layer_decay: float = 1.0
+    max_grad_norm: float | None = None
+    ema: float | None = None  # decay per step of a moving average of the weights
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "epochs"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"optim.{name} is {getattr(self, name)}; it must be at least 1")
+        if not 0 <= self.warmup_epochs <= self.epochs:
+            raise ConfigError(
+                f"optim.warmup_epochs is {self.warmup_epochs} of {self.epochs} epochs; warm up for fewer"
+            )
+        if self.lr <= 0 or self.min_lr < 0:
+            raise ConfigError(f"optim.lr is {self.lr} and min_lr {self.min_lr}; they must be positive")
+        if not 0 < self.layer_decay <= 1:
+            raise ConfigError(f"optim.layer_decay is {self.layer_decay}; it must be above 0 and at most 1")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise ConfigError(f"optim.ema is {self.ema}; it must be between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentRecipe:
+    """What training does to clips. `views` > 1 is repeated augmentation: so many crops of the same frames."""
+
+    randaugment: str | None = None  # for example "rand-m7-n4-mstd0.5-inc1"
+    scale: tuple[float, float] = (0.08, 1.0)  # share of the frame that a random crop covers
+    ratio: tuple[float, float] = (0.75, 1.3333)  # its width / height
+    flip: float = 0.5
+    erasing: float = 0.0
+    views: int = 1
+    multiscale: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)  # crops of masked pre-training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One training run.
+
+    `model` is a name in `tubelet.models.VARIANTS`; `overrides` are assignments to its config.
+    """
+
+    task: Literal["classification", "masked"]
+    model: str
+    overrides: tuple[str, ...] = ()
+    input: InputSpec = field(default_factory=InputSpec)
+    augment: AugmentRecipe = field(default_factory=AugmentRecipe)
+    optim: OptimRecipe
+    mix: MixConfig | None = None
+    smoothing: float = 0.0
+    mask_ratio: float = 0.9
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.smoothing < 1:
+            raise ConfigError(f"smoothing is {self.smoothing}; it must be from 0 up to 1")
+        if not 0 <= self.mask_ratio < 1:
+            raise ConfigError(f"mask_ratio is {self.mask_ratio}; it must be from 0 up to 1")

@@ -1,0 +1,136 @@
+"""Action recognition: soft targets in training, merged views in evaluation."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor, nn
+
+from tubelet.data.batch import ClipBatch, Failure
+from tubelet.data.erase import RandomErasing
+from tubelet.data.mix import MixConfig, apply_mix, draw_mix, mix_targets
+from tubelet.data.randomness import counter_generator
+from tubelet.data.transforms import to_model
+from tubelet.errors import DataError
+from tubelet.losses import smoothed_targets, soft_target_cross_entropy
+from tubelet.metrics.accuracy import mean_class_accuracy, top_k_accuracy
+from tubelet.metrics.views import View, merge_views
+from tubelet.tasks.task import Loss
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoScores:
+    """Merged probabilities of every video that could be read, with its label, and those that could not."""
+
+    scores: Float64[Tensor, "videos classes"]
+    labels: Int64[Tensor, "videos"]
+    names: tuple[str, ...]
+    failures: tuple[Failure, ...]
+
+
+class Classification:
+    """Cross entropy against smoothed, possibly mixed targets."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        num_classes: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        smoothing: float = 0.0,
+        mix: MixConfig | None = None,
+        erasing: RandomErasing | None = None,
+        seed: int = 0,
+        allow_missing: bool = False,
+    ):
+        self.model = model
+        self.num_classes = num_classes
+        self.mean, self.std = mean, std
+        self.smoothing, self.mix, self.erasing = smoothing, mix, erasing
+        self.seed = seed
+        self.allow_missing = allow_missing
+
+    def loss(self, batch: ClipBatch) -> Loss:
+        labels = self._labels(batch)
+        clips = to_model(batch.pixels, self.mean, self.std)
+        if self.erasing is not None:
+            clips = torch.stack([self._erased(clip, i, batch) for i, clip in enumerate(clips)])
+        if self.mix is None:
+            target = smoothed_targets(labels, self.num_classes, self.smoothing)
+        else:
+            # The draw belongs to this set of clips, whatever step or device they meet on.
+            first = batch.ids[0]
+            generator = counter_generator(self.seed, "mix", first.epoch, first.sample, len(batch))
+            drawn = draw_mix(self.mix, len(batch), *clips.shape[-2:], generator)
+            clips = apply_mix(clips, drawn)
+            target = mix_targets(labels, drawn, self.num_classes, self.smoothing)
+        logits = self.model(clips).float()
+        hits = (logits.argmax(dim=1) == target.argmax(dim=1)).float().mean()
+        return Loss(soft_target_cross_entropy(logits, target), {"accuracy": hits.detach()})
+
+    def _erased(
+        self, clip: Float[Tensor, "3 frames rows columns"], i: int, batch: ClipBatch
+    ) -> Float[Tensor, "3 frames rows columns"]:
+        assert self.erasing is not None
+        view = batch.ids[i]
+        return self.erasing(clip, counter_generator(self.seed, "erase", view.epoch, view.sample, view.view))
+
+    @torch.inference_mode()
+    def predict(self, loader: Iterable[ClipBatch]) -> VideoScores:
+        """Probabilities of all videos: the mean over their views. The model is put into eval mode."""
+        self.model.eval()
+        device = next(self.model.parameters()).device
+        scores: list[Tensor] = []
+        labels: list[int] = []
+        names: list[str] = []
+        failures: list[Failure] = []
+        for batch in loader:
+            failures.extend(batch.failures)
+            if not len(batch):
+                continue
+            logits = self.model(to_model(batch.pixels.to(device), self.mean, self.std)).float().cpu()
+            views = [
+                View(view.sample, view.view, 0, row) for view, row in zip(batch.ids, logits, strict=True)
+            ]
+            merged = merge_views(views)
+            first = {view.sample: i for i, view in reversed(list(enumerate(batch.ids)))}
+            known = self._labels(batch)
+            for sample, probabilities in merged.items():
+                scores.append(probabilities)
+                labels.append(int(known[first[sample]]))
+                names.append(batch.names[first[sample]])
+        if not scores:
+            raise DataError(f"none of the {len(failures)} videos could be read: {failures[:1]}")
+        return VideoScores(
+            scores=torch.stack(scores),
+            labels=torch.tensor(labels),
+            names=tuple(names),
+            failures=tuple(failures),
+        )
+
+    def evaluate(self, loader: Iterable[ClipBatch]) -> dict[str, float]:
+        """top-1, top-5 and mean class accuracy, from 0 to 1, and how many videos they are over."""
+        return self.judge(self.predict(loader))
+
+    def judge(self, predicted: VideoScores) -> dict[str, float]:
+        """Figures for predictions; refused where videos are missing, unless that was allowed."""
+        if predicted.failures and not self.allow_missing:
+            total = len(predicted.failures) + len(predicted.names)
+            raise DataError(
+                f"{len(predicted.failures)} of {total} videos could not be read, so there is no score: "
+                f"{predicted.failures[0].reason} (allow missing videos to report one all the same)"
+            )
+        return {
+            "top1": top_k_accuracy(predicted.scores, predicted.labels, 1),
+            "top5": top_k_accuracy(predicted.scores, predicted.labels, 5),
+            "mean_class": mean_class_accuracy(predicted.scores, predicted.labels),
+            "num_videos": len(predicted.names),
+            "num_missing": len(predicted.failures),
+        }
+
+    def _labels(self, batch: ClipBatch) -> Int64[Tensor, "batch"]:
+        if batch.labels is None:
+            raise DataError(f"{batch.names[0]} has no label, and classification needs one for every video")
+        return batch.labels

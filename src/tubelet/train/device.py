@@ -1,0 +1,48 @@
+"""The device of a run, and settings of this process that make it fast."""
+
+import functools
+from pathlib import Path
+
+import torch
+
+from tubelet.errors import BackendError
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The named device, or the fastest one here: CUDA, Apple's MPS, CPU. One that is not here is an error."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise BackendError(f"device {name!r} is not one torch knows; try cpu, cuda, cuda:1 or mps") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise BackendError(f"device {name!r} was asked for, but torch sees no CUDA device here; use cpu")
+    return device
+
+
+def speed_up_cpu() -> bool:
+    """Let oneDNN multiply float32 matrices where that is known to be faster without losing accuracy.
+
+    MKL runs a slow path on AMD processors; oneDNN reaches 1.7 times its speed there, with results that differ
+    by about 1e-6. The setting that routes to it permits bfloat16 arithmetic, which oneDNN uses only where AMX
+    instructions exist; there, and on other makers' processors, nothing is changed. Returns whether it was.
+    """
+    flags = cpu_flags()
+    if "AuthenticAMD" not in flags or "amx_bf16" in flags:
+        return False
+    torch.backends.mkldnn.matmul.fp32_precision = "bf16"  # pyright: ignore[reportAttributeAccessIssue]
+    return True
+
+
+@functools.cache
+def cpu_flags() -> frozenset[str]:
+    """The processor's maker and instruction sets as Linux names them; empty elsewhere."""
+    path = Path("/proc/cpuinfo")
+    if not path.exists():
+        return frozenset()
+    lines = path.read_text().split("\n\n")[0].splitlines()
+    values = (line.partition(":")[2].split() for line in lines if line.startswith(("vendor_id", "flags")))
+    return frozenset(word for value in values for word in value)

@@ -1,0 +1,112 @@
+"""What a run tells while it goes on: a progress bar, `metrics.jsonl`, and TensorBoard where it is installed."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+# Seconds between two plain lines where the output is not a terminal.
+PLAIN_INTERVAL = 10.0
+
+
+class ProgressBar:
+    """Steps done of steps to do, time left and a word of text; plain lines where there is no terminal."""
+
+    def __init__(self, title: str, total: int, console: Console, *, done: int = 0):
+        self.title, self.total, self.done = title, total, done
+        self.console = console
+        self.last_line = time.monotonic()
+        self.bar: Progress | None = None
+        if console.is_terminal:
+            self.bar = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[text]}"),
+                console=console,
+                transient=False,
+            )
+            self.row = self.bar.add_task(title, total=total, completed=done, text="")
+
+    def __enter__(self) -> Self:
+        self.started, self.first = time.monotonic(), self.done
+        if self.bar:
+            self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bar:
+            self.bar.stop()
+
+    def update(self, done: int, text: str = "") -> None:
+        """Say how far it is; on a plain output a line appears every ten seconds and at the end."""
+        self.done = done
+        if self.bar:
+            self.bar.update(self.row, completed=done, text=text)
+            return
+        now = time.monotonic()
+        if now - self.last_line >= PLAIN_INTERVAL or done == self.total:
+            self.last_line = now
+            rate = (now - self.started) / max(done - self.first, 1)
+            left = f", {rate * (self.total - done):.0f} s left" if done < self.total else ""
+            self.console.print(f"{self.title}: {done}/{self.total}{left}  {text}".rstrip(), highlight=False)
+
+
+class MetricsLog:
+    """Figures by step, one JSON object per line, and the same in TensorBoard if it is installed."""
+
+    def __init__(self, folder: Path):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.file = (folder / "metrics.jsonl").open("a", encoding="utf-8")
+        self.board = tensorboard_writer(folder / "tensorboard")
+
+    def write(self, step: int, figures: Mapping[str, float]) -> None:
+        """Append figures of one step; each line is on disk when this returns."""
+        self.file.write(json.dumps({"step": step, **figures}) + "\n")
+        self.file.flush()
+        if self.board is not None:
+            for name, value in figures.items():
+                self.board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self.file.close()
+        if self.board is not None:
+            self.board.close()
+
+
+def tensorboard_writer(folder: Path) -> Any:
+    """TensorBoard's writer, or None where it is not installed (extra `log`)."""
+    try:
+        from torch.utils.tensorboard.writer import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder))
+
+
+def read_metrics(folder: Path) -> list[dict[str, float]]:
+    """All figures a run has written; of a step that was run twice (before and after a resume) the last."""
+    by_kind: dict[tuple[float, str], dict[str, float]] = {}
+    path = folder / "metrics.jsonl"
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        row = json.loads(line)
+        by_kind[row["step"], "validation" if any(name.startswith("val_") for name in row) else "training"] = row
+    return list(by_kind.values())

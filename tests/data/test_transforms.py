@@ -1,0 +1,170 @@
+"""The three pipelines, and the crossing from pixels to floats and back."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from tubelet.data.augment import RandAugment
+from tubelet.data.crop import center_crop, crop, draw_multiscale_crop, draw_resized_crop
+from tubelet.data.randomness import uniform
+from tubelet.data.resize import resize, resize_short_side
+from tubelet.data.transforms import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    EvalTransform,
+    FinetuneTransform,
+    PretrainTransform,
+    check_pixels,
+    horizontal_flip,
+    to_model,
+    to_pixels,
+)
+from tubelet.errors import ConfigError, DataError
+
+SHAPES = [(4, 3, 40, 52), (1, 3, 33, 33), (3, 3, 7, 120), (2, 3, 90, 5), (2, 3, 1, 1)]
+
+
+def random_frames(*shape: int) -> Tensor:
+    return torch.randint(0, 256, shape, dtype=torch.uint8)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    ("transform", "num_views"),
+    [
+        (PretrainTransform(image_size=24, flip=0.5), 1),
+        (FinetuneTransform(image_size=24, num_views=2), 2),
+        (EvalTransform(image_size=24), 1),
+        (EvalTransform(image_size=24, short_side=31, num_crops=5), 5),
+    ],
+)
+def test_views_of_any_frames_are_contiguous_uint8_clips(transform, num_views: int, shape: tuple[int, ...]):
+    pixels = random_frames(*shape)
+    before = pixels.clone()
+    for layout in (torch.contiguous_format, torch.channels_last):
+        views = transform(pixels.contiguous(memory_format=layout), generator())
+        assert views.shape == (num_views, 3, shape[0], 24, 24)
+        assert views.dtype == torch.uint8
+        assert views.is_contiguous()
+    assert torch.equal(pixels, before)
+
+
+@pytest.mark.parametrize(
+    "transform", [PretrainTransform(image_size=24), FinetuneTransform(image_size=24, num_views=2)]
+)
+def test_views_depend_on_the_generator_and_on_nothing_else(transform):
+    pixels = random_frames(4, 3, 40, 52)
+    interleaved = pixels.contiguous(memory_format=torch.channels_last)
+    views = transform(pixels, generator(3))
+    torch.manual_seed(99)
+    assert torch.equal(views, transform(interleaved, generator(3)))
+    assert not torch.equal(views, transform(pixels, generator(4)))
+
+
+def test_pretraining_crops_then_resizes_with_antialias():
+    pixels = random_frames(4, 3, 40, 52)
+    view = PretrainTransform(image_size=24)(pixels, generator(1))[0]
+    box = draw_multiscale_crop(40, 52, 24, generator(1))
+    assert torch.equal(view, resize(crop(pixels, box), 24, 24, antialias=True).transpose(0, 1))
+
+
+def test_finetuning_augments_at_full_resolution_then_crops_then_flips():
+    pixels = random_frames(4, 3, 40, 52)
+    augment = RandAugment(num_ops=2)
+    for seed in range(6):
+        view = FinetuneTransform(image_size=24, randaugment=augment)(pixels, generator(seed))[0]
+        draws = generator(seed)
+        expected = augment(pixels, draws)
+        box = draw_resized_crop(40, 52, draws, ratio=(0.75, 1.3333))
+        expected = resize(crop(expected, box), 24, 24, antialias=False)
+        if uniform(0.0, 1.0, draws) < 0.5:
+            expected = horizontal_flip(expected)
+        assert torch.equal(view, expected.transpose(0, 1))
+
+
+def test_repeated_augmentation_gives_different_views_of_the_same_frames():
+    views = FinetuneTransform(image_size=24, num_views=3)(random_frames(2, 3, 40, 52), generator())
+    assert not torch.equal(views[0], views[1])
+    assert not torch.equal(views[1], views[2])
+
+
+def test_flips_happen_as_often_as_asked():
+    pixels = torch.arange(24, dtype=torch.uint8).expand(1, 3, 24, 24)
+    whole = {"image_size": 24, "randaugment": None, "scale": (1.0, 1.0), "ratio": (1.0, 1.0)}
+    for flip, expected in [(0.0, 0.0), (1.0, 1.0), (0.5, 0.5)]:
+        transform, draws = FinetuneTransform(flip=flip, **whole), generator()
+        flipped = [bool(transform(pixels, draws)[0, 0, 0, 0, 0] == 23) for _ in range(300)]
+        assert sum(flipped) / 300 == pytest.approx(expected, abs=0.08)
+    never = PretrainTransform(image_size=24, scales=(1.0,))
+    assert all(torch.equal(never(pixels, generator(s))[0, :, 0], pixels[0]) for s in range(20))
+
+
+def test_one_evaluation_crop_is_the_centre_and_three_span_the_long_side():
+    for pixels in (random_frames(2, 3, 40, 57), random_frames(2, 3, 57, 40)):
+        resized = resize_short_side(pixels, 24)
+        one = EvalTransform(image_size=24)(pixels)
+        assert torch.equal(one[0], center_crop(resized, 24).transpose(0, 1))
+        three = EvalTransform(image_size=24, num_crops=3)(pixels)
+        assert torch.equal(three[0], resized[..., :24, :24].transpose(0, 1))
+        assert torch.equal(three[2], resized[..., -24:, -24:].transpose(0, 1))
+
+
+def test_model_values_are_normalised_per_channel():
+    clip = torch.zeros(3, 1, 1, 1, dtype=torch.uint8)
+    clip[1] = 255
+    values = to_model(clip).flatten()
+    expected = [-0.485 / 0.229, (1 - 0.456) / 0.224, -0.406 / 0.225]
+    torch.testing.assert_close(values, torch.tensor(expected))
+    assert to_model(random_frames(2, 3, 4, 5, 6)).shape == (2, 3, 4, 5, 6)
+
+
+def test_pixels_survive_the_way_to_the_model_and_back():
+    clips = torch.arange(256, dtype=torch.uint8).expand(2, 3, 1, 1, 256)
+    assert torch.equal(to_pixels(to_model(clips)), clips)
+    half = {"mean": (0.5, 0.5, 0.5), "std": [0.5, 0.25, 1.0]}
+    assert torch.equal(to_pixels(to_model(clips, **half), **half), clips)
+    assert to_pixels(torch.tensor([-9.0, 0.0, 9.0]).view(3, 1, 1, 1)).flatten().tolist() == [0, 116, 255]
+
+
+def test_normalising_agrees_with_the_formula_to_float_precision():
+    clips = random_frames(3, 2, 8, 8)
+    mean, std = (torch.tensor(v, dtype=torch.float64).view(3, 1, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    expected = ((clips.double() / 255 - mean) / std).float()
+    torch.testing.assert_close(to_model(clips), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (torch.zeros(2, 3, 8, 8), "uint8 pixels of 0 to 255, found torch.float32"),
+        (torch.zeros(2, 8, 8, 3, dtype=torch.uint8), r"found \(2, 8, 8, 3\); move the colours"),
+        (torch.zeros(3, 8, 8, dtype=torch.uint8), r"\(T, 3, H, W\), found \(3, 8, 8\)"),
+        (torch.zeros(0, 3, 8, 8, dtype=torch.uint8), "hold no pixels"),
+    ],
+)
+def test_frames_that_are_no_frames_are_named(pixels: Tensor, message: str):
+    with pytest.raises(DataError, match=message):
+        check_pixels(pixels)
+
+
+@pytest.mark.parametrize(
+    ("make", "settings", "message"),
+    [
+        (PretrainTransform, {"image_size": 0}, "image_size must be 1 or more, found 0"),
+        (PretrainTransform, {"image_size": 8, "scales": (1.5,)}, "scales"),
+        (PretrainTransform, {"image_size": 8, "max_distort": -1}, "max_distort"),
+        (FinetuneTransform, {"image_size": 8, "num_views": 0}, "num_views must be 1 or more, found 0"),
+        (FinetuneTransform, {"image_size": 8, "flip": 1.5}, "flip is a probability"),
+        (FinetuneTransform, {"image_size": 8, "scale": (0.0, 1.0)}, "scale"),
+        (FinetuneTransform, {"image_size": 8, "ratio": (2.0, 1.0)}, "ratio"),
+        (EvalTransform, {"image_size": 8, "num_crops": 0}, "num_crops must be 1 or more, found 0"),
+        (EvalTransform, {"image_size": 8, "short_side": 7}, "give a short_side that is at least image_size"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(make, settings: dict, message: str):
+    with pytest.raises(ConfigError, match=message):
+        make(**settings)
