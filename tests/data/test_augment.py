@@ -5,50 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor
 
+from tests.data.pil_oracle import images, pil_op, pil_warp, pixels_of
 from tubelet.data import affine
 from tubelet.data.augment import OPS, DrawnOp, RandAugment, apply_op, op_amount, parse_randaugment
 from tubelet.errors import ConfigError
 
 GEOMETRIC = ("Rotate", "ShearX", "ShearY", "TranslateXRel", "TranslateYRel")
-
-
-def pil_op(image: Image.Image, name: str, amount: float | None) -> Image.Image:
-    """The operation in PIL; the oracle of this file."""
-    value = amount or 0.0
-    if name == "Rotate":
-        return image.rotate(value, Image.Resampling.BICUBIC, fillcolor=(128, 128, 128))
-    if name in GEOMETRIC:
-        width, height = image.size
-        matrix = {
-            "ShearX": (1, value, 0, 0, 1, 0),
-            "ShearY": (1, 0, 0, value, 1, 0),
-            "TranslateXRel": (1, 0, value * width, 0, 1, 0),
-            "TranslateYRel": (1, 0, 0, 0, 1, value * height),
-        }[name]
-        bicubic, method = Image.Resampling.BICUBIC, Image.Transform.AFFINE
-        return image.transform(image.size, method, matrix, bicubic, fillcolor=(128, 128, 128))
-    if name == "PosterizeIncreasing" and value == 0:
-        return Image.new("RGB", image.size)  # newer releases of PIL refuse 0 bits, older ones gave black
-    if name == "SolarizeAdd":
-        return image.point([min(255, i + int(value)) if i < 128 else i for i in range(256)] * 3)
-    enhance = {
-        "ColorIncreasing": ImageEnhance.Color,
-        "ContrastIncreasing": ImageEnhance.Contrast,
-        "BrightnessIncreasing": ImageEnhance.Brightness,
-        "SharpnessIncreasing": ImageEnhance.Sharpness,
-    }
-    if name in enhance:
-        return enhance[name](image).enhance(value)
-    return {
-        "AutoContrast": ImageOps.autocontrast,
-        "Equalize": ImageOps.equalize,
-        "Invert": ImageOps.invert,
-        "PosterizeIncreasing": lambda picture: ImageOps.posterize(picture, int(value)),
-        "SolarizeIncreasing": lambda picture: ImageOps.solarize(picture, int(value)),
-    }[name](image)
 
 
 def pictures(rows: int, columns: int) -> Tensor:
@@ -58,12 +22,6 @@ def pictures(rows: int, columns: int) -> Tensor:
     nearly_flat = torch.full((3, rows, columns), 77)
     nearly_flat[0, 0, 0] = 78
     return torch.stack([noise, smooth, nearly_flat, torch.full_like(noise, 200)]).to(torch.uint8)
-
-
-def through_pil(pixels: Tensor, name: str, amount: float | None) -> Tensor:
-    images = [Image.fromarray(frame.permute(1, 2, 0).numpy()) for frame in pixels]
-    changed = [np.array(pil_op(image, name, amount)) for image in images]
-    return torch.stack([torch.from_numpy(array).permute(2, 0, 1) for array in changed])
 
 
 @pytest.mark.parametrize("name", OPS)
@@ -76,7 +34,7 @@ def test_every_operation_gives_the_pixels_of_pil(name: str, size: tuple[int, int
             amount = op_amount(name, magnitude, negative=negative)
             for layout in (torch.contiguous_format, torch.channels_last):
                 ours = apply_op(pixels.contiguous(memory_format=layout), DrawnOp(name, amount))
-                off = (ours.int() - through_pil(pixels, name, amount).int()).abs()
+                off = (ours.int() - pixels_of([pil_op(i, name, amount) for i in images(pixels)]).int()).abs()
                 assert off.max() <= (1 if name in GEOMETRIC else 0), (magnitude, negative, layout)
                 wrong, total = wrong + int(off.sum()), total + off.numel()
     # Warps sum in float32 where PIL sums in float64: one value in some thousands truncates differently.
@@ -90,15 +48,19 @@ def test_affine_warps_of_any_matrix_give_the_pixels_of_pil(monkeypatch: pytest.M
     for _ in range(5):
         a, b, d, e = draws.normal([1, 0, 0, 1], 0.3)
         matrix = (a, b, draws.normal(0, 9), d, e, draws.normal(0, 9))
-        images = [Image.fromarray(frame.permute(1, 2, 0).numpy()) for frame in pixels]
-        bicubic, fill = Image.Resampling.BICUBIC, (128, 128, 128)
-        warped = [
-            i.transform(i.size, Image.Transform.AFFINE, matrix, bicubic, fillcolor=fill) for i in images
-        ]
-        expected = torch.stack([torch.from_numpy(np.array(image)).permute(2, 0, 1) for image in warped])
+        expected = pixels_of([pil_warp(image, matrix) for image in images(pixels)])
         off = (affine.warp(pixels, matrix).int() - expected.int()).abs()
         assert off.max() <= 1
         assert off.double().mean() < 0.002
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", OPS)
+def test_operations_on_a_gpu_are_the_same_within_a_level(name: str):
+    pixels, drawn = pictures(37, 25), DrawnOp(name, op_amount(name, 7.0))
+    off = apply_op(pixels.cuda(), drawn).cpu().int() - apply_op(pixels, drawn).int()
+    assert off.abs().max() <= 1
+    assert off.abs().double().mean() < 0.002
 
 
 def test_operations_leave_their_input_alone():

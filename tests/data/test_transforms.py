@@ -65,6 +65,21 @@ def test_views_depend_on_the_generator_and_on_nothing_else(transform):
     assert not torch.equal(views, transform(pixels, generator(4)))
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    "transform",
+    [
+        PretrainTransform(image_size=24),
+        FinetuneTransform(image_size=24, randaugment=None, num_views=2),
+        EvalTransform(image_size=24),
+    ],
+)
+def test_views_made_on_a_gpu_are_the_same_within_a_level(transform):
+    pixels = random_frames(4, 3, 40, 52)
+    on_gpu = transform(pixels.cuda(), generator(3)).cpu()
+    assert (on_gpu.int() - transform(pixels, generator(3)).int()).abs().max() <= 1
+
+
 def test_pretraining_crops_then_resizes_with_antialias():
     pixels = random_frames(4, 3, 40, 52)
     view = PretrainTransform(image_size=24)(pixels, generator(1))[0]

@@ -8,7 +8,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float32, Float64, Int32, UInt8
+from jaxtyping import Float32, Float64, Int32, UInt8
 from torch import Tensor
 
 Matrix = tuple[float, float, float, float, float, float]
@@ -31,18 +31,17 @@ def warp(
     at_once = max(1, _TABLE // (channels * rows * columns))
     if frames > at_once:
         return torch.cat([warp(group, matrix, fill) for group in pixels.split(at_once)])
-    table = pixels.permute(2, 3, 0, 1).to(torch.float32, memory_format=torch.contiguous_format)
-    table = table.reshape(rows * columns, frames * channels)
+    # One row more than there are pixels: what lies outside the frame.
+    table = pixels.new_full((rows * columns + 1, frames * channels), fill, dtype=torch.float32)
+    table[:-1].view(rows, columns, frames, channels).copy_(pixels.permute(2, 3, 0, 1))
     warped = pixels.new_empty(rows, columns, frames, channels)
     block_rows = max(1, _BLOCK // columns)
     for top in range(0, rows, block_rows):
         block = warped[top : top + block_rows]
-        sources, weights, inside = _sources(matrix, top, len(block), rows, columns)
-        sources, weights, inside = (x.to(pixels.device) for x in (sources, weights, inside))
+        sources, weights = (x.to(pixels.device) for x in _sources(matrix, top, len(block), rows, columns))
         sums = F.embedding_bag(sources, table, mode="sum", per_sample_weights=weights)
         # PIL sums in float64 and truncates; the margin keeps whole numbers whole after float32 rounding.
-        sums.add_(2.5e-4).clamp_(0, 255).masked_fill_(~inside[:, None], fill)
-        block.copy_(sums.view(block.shape))
+        block.copy_(sums.add_(2.5e-4).clamp_(0, 255).view(block.shape))
     # Pixels of three channels lie together afterwards: the layout that `resize` likes.
     return warped.permute(2, 0, 1, 3).contiguous().permute(0, 3, 1, 2)
 
@@ -58,19 +57,20 @@ def rotation(degrees: float, rows: int, columns: int) -> Matrix:
 
 def _sources(
     matrix: Matrix, top: int, num_rows: int, rows: int, columns: int
-) -> tuple[Int32[Tensor, "pixels taps"], Float32[Tensor, "pixels taps"], Bool[Tensor, "pixels"]]:
-    """Sources of the pixels of some output rows, their weights, and whether the source lies inside."""
+) -> tuple[Int32[Tensor, "pixels taps"], Float32[Tensor, "pixels taps"]]:
+    """The rows of the table that make up each pixel of some output rows, and weights that sum to 1."""
     a, b, c, d, e, f = matrix
     y = torch.arange(top, top + num_rows, dtype=torch.float64)[:, None] + 0.5
     x = torch.arange(columns, dtype=torch.float64) + 0.5
     from_x, from_y = a * x + b * y + c, d * x + e * y + f
-    inside = (from_x >= 0) & (from_x < columns) & (from_y >= 0) & (from_y < rows)
+    outside = (from_x < 0) | (from_x >= columns) | (from_y < 0) | (from_y >= rows)
     x_taps, x_weights = _taps(from_x, columns)
     y_taps, y_weights = _taps(from_y, rows)
     sources = y_taps[..., :, None] * columns + x_taps[..., None, :]
     weights = y_weights[..., :, None] * x_weights[..., None, :]
+    sources.masked_fill_(outside[..., None, None], rows * columns)
     num_pixels = num_rows * columns
-    return sources.view(num_pixels, -1), weights.view(num_pixels, -1), inside.view(num_pixels)
+    return sources.view(num_pixels, -1), weights.view(num_pixels, -1)
 
 
 def _taps(

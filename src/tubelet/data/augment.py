@@ -87,9 +87,9 @@ class DrawnOp:
 def op_amount(name: str, magnitude: float, *, negative: bool = False) -> float | None:
     """What the operation is called with at a magnitude of 0 to 10.
 
-    >>> op_amount("Rotate", 7, negative=True)
+    >>> op_amount("Rotate", 7.0, negative=True)
     -21.0
-    >>> op_amount("PosterizeIncreasing", 7)
+    >>> op_amount("PosterizeIncreasing", 7.0)
     2.0
     """
     op = OPS[name]

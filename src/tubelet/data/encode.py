@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.container import OutputContainer
 from jaxtyping import UInt8
 from torch import Tensor
 
@@ -14,9 +15,9 @@ def write_mp4(
 ) -> None:
     """Writes an H.264 mp4 whole or not at all.
 
-    `crf` is x264's constant rate factor (0 lossless, 18 visually clean, 51 worst), `gop` the longest distance
-    between key frames. One encoder thread and fixed parameters: the same pixels give the same file with the same
-    build of x264. Rows and columns must be even (4:2:0 colour).
+    `crf` is x264's constant rate factor (0 lossless, 18 visually clean, 51 worst), `gop` the longest
+    distance between key frames. One encoder thread and fixed parameters: the same pixels give the same file
+    with the same build of x264. Rows and columns must be even (4:2:0 colour).
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -29,14 +30,20 @@ def write_mp4(
 
 
 def _encode(
-    container: av.container.OutputContainer, pixels: UInt8[Tensor, "frames 3 rows columns"], *, fps: int, crf: int, gop: int
+    container: OutputContainer,
+    pixels: UInt8[Tensor, "frames 3 rows columns"],
+    *,
+    fps: int,
+    crf: int,
+    gop: int,
 ) -> None:
     stream = container.add_stream("libx264", rate=fps)
     stream.height, stream.width = pixels.shape[-2:]
     stream.pix_fmt = "yuv420p"
     stream.time_base = Fraction(1, fps)
-    # Macroblock-tree rate control reads uninitialised memory for pictures a few macroblocks wide: at 64 pixels,
-    # one file in four came out different from run to run (x264 inside PyAV 18.1, x86). It is for long videos anyway.
+    # Macroblock-tree rate control reads uninitialised memory for pictures a few macroblocks wide: at 64
+    # pixels, one file in four came out different from run to run (x264 inside PyAV 18.1, x86). It is for
+    # long videos anyway.
     stream.options = {
         "crf": str(crf),
         "preset": "veryfast",

@@ -187,11 +187,11 @@ def _counted_index(path: str) -> FrameIndex:
 
 def _frame_rate(stream: VideoStream, seconds: list[float]) -> float:
     """The container's rate unless the times contradict it; headers of damaged files claim anything."""
-    claimed = float(stream.average_rate or stream.guessed_rate or 0)
-    if len(seconds) > 1 and seconds[-1] > seconds[0]:
-        measured = (len(seconds) - 1) / (seconds[-1] - seconds[0])
-        return claimed if abs(claimed / measured - 1) < 0.02 else measured
-    return claimed or 25.0
+    if len(seconds) < 2:
+        return float(stream.guessed_rate or stream.average_rate or 25)
+    claimed = float(stream.average_rate or 0)
+    measured = (len(seconds) - 1) / (seconds[-1] - seconds[0])
+    return claimed if abs(claimed / measured - 1) < 0.02 else measured
 
 
 def _tensor(seconds: list[float]) -> Float64[Tensor, "frames"]:

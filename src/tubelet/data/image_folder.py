@@ -41,14 +41,14 @@ class ImageFolderReader:
         return self._size
 
     def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frames 3 rows columns"]:
-        pixels = torch.empty(len(indices), 3, *self.frame_size(), dtype=torch.uint8)
+        rows, columns = self.frame_size()
+        pixels = torch.empty(len(indices), 3, rows, columns, dtype=torch.uint8)
         pictures = {i: read_picture(str(self.files[i])) for i in set(indices)}
         for place, index in enumerate(indices):
             _, height, width = pictures[index].shape
-            if (height, width) != self.frame_size():
-                first = f"{rows} x {columns}"
+            if (height, width) != (rows, columns):
                 raise VideoError(
-                    f"{self.files[index]}: is {height} x {width}, the first frame of the folder {first}"
+                    f"{self.files[index]}: is {height} x {width}, the folder's first frame {rows} x {columns}"
                 )
             pixels[place] = pictures[index]
         return pixels

@@ -1,15 +1,15 @@
 """What the sprites of the synthetic data set do: one programme per motion.
 
-A programme turns draws that know nothing of the label into the state of every sprite at every time. Three facts
-keep the label out of single frames, and the order of frames as the only difference inside a reversal pair:
+A programme turns draws that know nothing of the label into the state of every sprite at every time. Three
+facts keep the label out of single frames, and the order of frames the only difference inside a reversal pair:
 
-1. Places live on a torus, angles on a circle, and sizes, openings and distances on cycles. A programme only adds
-   a motion to a uniform draw, and a uniform draw on a cycle stays uniform wherever it is moved to. So at every
-   single time, the state has one and the same distribution for all motions.
-2. The second member of a reversal pair is literally the first one `backwards`: for the same draws both show the
-   same states in the opposite order.
-3. Everything else in a clip (`tubelet.data.scene`) is drawn without the label and looks alike in both directions
-   of time.
+1. Places live on a torus, angles on a circle, and sizes, openings and distances on cycles. A programme only
+   adds a motion to a uniform draw, and a uniform draw on a cycle stays uniform wherever it is moved to. So at
+   every single time, the state has one and the same distribution for all motions.
+2. The second member of a reversal pair is literally the first one `backwards`: for the same draws both show
+   the same states in the opposite order.
+3. Everything else in a clip (`tubelet.data.scene`) is drawn without the label and looks alike in both
+   directions of time.
 
 Cycles that are not circles jump: a sprite that grows starts small again when it has become largest.
 """
@@ -123,9 +123,9 @@ def open_up(draws: Draws, times: Times) -> Paths:
 def gap(draws: Draws) -> tuple[Tensor, Tensor]:
     """The way from the second sprite to the first, in coordinates that are uniform and independent.
 
-    The displacement on the torus is uniform in the square [-1/2, 1/2)². On the ray through it that ends at the
-    square's border, its squared share of the way to the border is uniform on [0, 1), whatever the ray: area grows
-    with the square of length. Returns that share and the ray's end.
+    The displacement on the torus is uniform in the square [-1/2, 1/2)². On the ray through it that ends at
+    the square's border, its squared share of the way to the border is uniform on [0, 1), whatever the ray:
+    area grows with the square of length. Returns that share and the ray's end.
     """
     displacement = cycle(draws.centre[0] - draws.centre[1] + 0.5) - 0.5
     share = (2 * displacement.abs().max()).clamp(min=1e-6)
@@ -133,7 +133,7 @@ def gap(draws: Draws) -> tuple[Tensor, Tensor]:
 
 
 def retreat(draws: Draws, times: Times) -> Paths:
-    """Both sprites leave the point halfway between them, and start again from it when they are farthest apart.
+    """Both sprites leave the point halfway between them; farthest apart, they start again from it.
 
     A full cycle, whatever the speed, so that every clip shows them close together and far apart.
     """
@@ -185,7 +185,9 @@ MOTIONS: dict[str, Motion] = {
     "shrink": _motion("shrinking", "Making [something] smaller", backwards(grow)),
     "open": _motion("opening", "Opening [something]", open_up),
     "close": _motion("closing", "Closing [something]", backwards(open_up)),
-    "approach": _motion("approaching", "[Something] and [something] approaching", backwards(retreat), sprites=2),
+    "approach": _motion(
+        "approaching", "[Something] and [something] approaching", backwards(retreat), sprites=2
+    ),
     "retreat": _motion("retreating", "[Something] and [something] retreating", retreat, sprites=2),
     "spin_then_slide": _motion(
         "spinning then sliding", "Spinning [something] then sliding it", spin_then_slide

@@ -1,7 +1,8 @@
 """Changes of colour and contrast on uint8 clips that give the pixels PIL gives.
 
 What happens to a level independently of its neighbours is a table of 256 entries: one for the clip, one per
-frame, or one per frame and channel. Statistics (range, histogram, mean) are of single frames.
+frame, or one per frame and channel. Statistics (range, histogram, mean) are of single frames. Operations
+that look at channels one by one leave the clip as planes in memory: that copy is cheaper than their strides.
 """
 
 import torch
@@ -34,6 +35,7 @@ def solarize_add(pixels: Clip, amount: float, threshold: float = 128.0) -> Clip:
 
 def autocontrast(pixels: Clip) -> Clip:
     """Stretches each channel of each frame to the full range."""
+    pixels = pixels.contiguous()
     planes = pixels.flatten(2)
     low, high = planes.amin(2, keepdim=True).double(), planes.amax(2, keepdim=True).double()
     levels = _levels(pixels)
@@ -46,8 +48,9 @@ def autocontrast(pixels: Clip) -> Clip:
 
 def equalize(pixels: Clip) -> Clip:
     """Makes the histogram of each channel of each frame as flat as whole levels allow."""
+    pixels = pixels.contiguous()
     counts = torch.stack(
-        [torch.bincount(plane, minlength=256) for plane in pixels.reshape(-1, pixels[0, 0].numel())]
+        [torch.bincount(plane, minlength=256) for plane in pixels.view(-1, pixels[0, 0].numel())]
     )
     last = 255 - (counts > 0).to(torch.uint8).flip(1).argmax(1, keepdim=True)
     step = (counts.sum(1, keepdim=True) - counts.gather(1, last)) // 255
@@ -73,6 +76,7 @@ def contrast(pixels: Clip, factor: float) -> Clip:
 
 def color(pixels: Clip, factor: float) -> Clip:
     """Away from grey for factors above 1, towards it below."""
+    pixels = pixels.contiguous()
     changed = torch.empty_like(pixels)
     for frame, out in zip(pixels, changed, strict=True):
         levels = frame.to(torch.float32)

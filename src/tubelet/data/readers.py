@@ -1,7 +1,8 @@
 """How frames come out of a file: what a reader has to offer, and the one that stands on PyAV."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import Protocol, runtime_checkable
 
 import av
@@ -50,6 +51,9 @@ class PyAVReader:
         self.index = build_index(path)
         self.seconds = self.index.seconds
         self.fps = self.index.fps
+        # The last time stamp among each packet and those before it: once it has come out, so have they all.
+        times = (-(2**63) if p.pts is None or p.is_hidden else p.pts for p in self.index.packets)
+        self._settled_by = list(accumulate(times, max))
         self._entry_of = dict(zip(self.index.packet, self.index.entry, strict=True))
         self._damage: dict[int, str] = {}  # packet -> what is wrong with it
         self._size: tuple[int, int] | None = None
@@ -68,6 +72,7 @@ class PyAVReader:
         self._begun = packet
         self._fed = packet - 1
         self._num_out = 0
+        self._newest: int | None = None  # the largest key that came out
         self._skipped: set[int] = set()
         self._ready: deque[tuple[int, av.VideoFrame]] = deque()
         self._last_key: int | None = None  # of the last frame that left `_ready`
@@ -92,7 +97,7 @@ class PyAVReader:
                 pixels = torch.empty(len(indices), 3, *picture.shape[1:], dtype=torch.uint8)
             for place in places[index]:
                 pixels[place] = picture
-        # A picture found damaged after one that builds on it was handed out still spoils that one.
+        self._settle(places)
         for index in places:
             self._check_undamaged(index)
         return torch.empty(0, 3, *self.frame_size(), dtype=torch.uint8) if pixels is None else pixels
@@ -179,12 +184,35 @@ class PyAVReader:
         if frame.is_corrupt:
             packet = self._number(key, self._fed) if self.index.by_time else key
             self._note_damage(packet, "the decoder found errors in it")
+        self._newest = key if self._newest is None else max(self._newest, key)
         if frame.width * frame.height > MAX_PIXELS:
             raise VideoError(f"{self.path}: a frame of {frame.width} x {frame.height} pixels is too large")
         self._ready.append((key, frame))
 
     def _number(self, pts: int | None, otherwise: int) -> int:
         return otherwise if pts is None else self.index.number.get(pts, otherwise)
+
+    def _settle(self, indices: Iterable[int]) -> None:
+        """Decodes on until the pictures that these frames build on have come out too.
+
+        A picture is known to be damaged when it comes out, which may be after those that build on it.
+        """
+        if not self.index.by_time:
+            return
+        last = max((self._settled_by[self.index.packet[i]] for i in indices), default=0)
+        while self._newest is None or self._newest < last:
+            packet = next(self._packets, None)
+            if packet is None:
+                return
+            self._feed(packet, None)
+
+    def _drain(self) -> None:
+        """Lets the pictures that are still in the decoder come out; afterwards it has to be emptied."""
+        try:
+            for frame in self._stream.codec_context.decode(None):
+                self._take(frame)
+        except FFmpegError:
+            pass  # it was drained before
 
     def _note_damage(self, packet: int, reason: str) -> None:
         # What builds on pictures before the point where decoding began is bound to fail; that is no damage.
@@ -200,6 +228,7 @@ class PyAVReader:
 
     def _restart(self) -> None:
         """Back to the first packet, in a way that works for every format."""
+        self._drain()
         self._container.close()
         self._open()
 
@@ -207,6 +236,7 @@ class PyAVReader:
         """Empties the decoder and makes packet `entry`, or a keyframe before it, the next to be read."""
         if not self.index.by_time:
             return self._restart()
+        self._drain()
         target = self.index.packets[entry]
         times = [t for t in (target.dts, target.pts) if t is not None]
         try:

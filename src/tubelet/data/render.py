@@ -79,7 +79,9 @@ def _interpolation(size: int, cells: int) -> tuple[Tensor, Tensor, Tensor]:
     return first, (first + 1) % cells, weight
 
 
-def stretched(lattice: Int32[Tensor, "planes cells cells"], size: int) -> Float32[Tensor, "planes rows columns"]:
+def stretched(
+    lattice: Int32[Tensor, "planes cells cells"], size: int
+) -> Float32[Tensor, "planes rows columns"]:
     """A lattice of 16-bit values as a smooth periodic picture with values in [-1, 1)."""
     values = lattice.to(torch.float32) / 32768 - 1
     first, second, weight = _interpolation(size, lattice.shape[-1])
@@ -88,7 +90,7 @@ def stretched(lattice: Int32[Tensor, "planes cells cells"], size: int) -> Float3
 
 
 def backdrop(scene: Scene, size: int, texture: float) -> Float32[Tensor, "3 rows columns"]:
-    """Slightly coloured 1/f noise: all octaves equally strong. `texture` is two standard deviations; white is 1."""
+    """Slightly coloured 1/f noise, all octaves equally strong; `texture` is two standard deviations."""
     colour = pinned(torch.tensor(scene.background))[:, None, None]
     if texture == 0:
         return colour.expand(3, size, size)
@@ -100,11 +102,16 @@ def backdrop(scene: Scene, size: int, texture: float) -> Float32[Tensor, "3 rows
     return (colour + (planes[:1] + planes[1:] * COLOURED) * gain).clamp(0, 1)
 
 
-def camera_path(shake: tuple[tuple[Wave, ...], tuple[Wave, ...]], num_frames: int) -> Float64[Tensor, "frames 2"]:
+def camera_path(
+    shake: tuple[tuple[Wave, ...], tuple[Wave, ...]], num_frames: int
+) -> Float64[Tensor, "frames 2"]:
     """How far the camera has moved the scene, in frame widths."""
     times = torch.linspace(0, 1, num_frames, dtype=torch.float64)
     axes = [
-        sum((w.amplitude * (2 * pi * (w.cycles * times + w.phase)).sin() for w in waves), torch.zeros_like(times))
+        sum(
+            (w.amplitude * (2 * pi * (w.cycles * times + w.phase)).sin() for w in waves),
+            torch.zeros_like(times),
+        )
         for waves in shake
     ]
     return torch.stack(axes, dim=1)
@@ -124,7 +131,9 @@ def seen_by(
     frame = torch.arange(len(camera))[:, None]
     wide = background.permute(1, 2, 0)  # rows, columns, colours
     y_weight, x_weight = weight[:, 1, :, None, None], weight[:, 0, :, None, None]
-    rows = wide[first[:, 1]] * (1 - y_weight) + wide[second[:, 1]] * y_weight  # frames, rows, columns, colours
+    rows = (
+        wide[first[:, 1]] * (1 - y_weight) + wide[second[:, 1]] * y_weight
+    )  # frames, rows, columns, colours
     turned = rows.transpose(1, 2)  # frames, columns, rows, colours
     moved = turned[frame, first[:, 0]] * (1 - x_weight) + turned[frame, second[:, 0]] * x_weight
     return moved.permute(0, 3, 2, 1).contiguous()
@@ -139,7 +148,7 @@ def own_axes(
     radius: Float64[Tensor, "frames"],
     size: int,
 ) -> tuple[Plane, Plane]:
-    """Every pixel in a sprite's own coordinates: along and across its axis, in radii, the short way round the torus."""
+    """Every pixel along and across a sprite's axis, in radii, the short way round the torus."""
     pixels = (torch.arange(size, dtype=torch.float32) + 0.5) / size
     away = pixels - pinned(centre)[:, :, None]  # frames, (x, y), pixel
     away = away - (away + 0.5).floor()
@@ -186,7 +195,7 @@ def paint_sprite(
     radius: tuple[float, float],
     camera: Float64[Tensor, "frames 2"],
 ) -> Picture:
-    """A body with a mouth along its axis, an eye beside it, and a dark rim that stands out from any background."""
+    """A body with a mouth along its axis, an eye beside it, and a dark rim to stand out from anything."""
     size = picture.shape[-1]
     radii = radius[0] + (radius[1] - radius[0]) * paths.size[:, sprite]
     mouth = MOUTH[0] + (MOUTH[1] - MOUTH[0]) * paths.opening[:, sprite]
@@ -225,4 +234,4 @@ def paint_occluder(picture: Picture, beam: Occluder, camera: Float64[Tensor, "fr
     half_width = float(pinned(torch.tensor(beam.half_width)))
     cover = (0.5 - (away.abs() - half_width) * size).clamp(0, 1)
     cover = cover[:, None, :] if beam.upright else cover[:, :, None]
-    return paint(picture, cover, torch.ones_like(cover), (beam.grey,) * 3)
+    return paint(picture, cover, torch.ones_like(cover), (beam.grey, beam.grey, beam.grey))

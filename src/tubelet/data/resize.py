@@ -41,14 +41,19 @@ def resize_short_side(
 def _interpolate(
     pixels: UInt8[Tensor, "frames channels rows columns"], height: int, width: int, antialias: bool
 ) -> UInt8[Tensor, "frames channels height width"]:
-    size = (height, width)
     if pixels.device.type == "cpu":
         if pixels.stride(1) != 1:
             # Cut-out planes cost the kernel more than this copy; cut-out interleaved colours do not.
             pixels = pixels.contiguous()
-        return F.interpolate(pixels, size=size, mode="bilinear", antialias=antialias)
-    # Other devices have no antialiased uint8 kernel, and their plain one truncates instead of rounding.
-    resized = F.interpolate(pixels.float(), size=size, mode="bilinear", antialias=antialias)
+        return F.interpolate(pixels, size=(height, width), mode="bilinear", antialias=antialias)
+    return _interpolate_floats(pixels, height, width, antialias)
+
+
+def _interpolate_floats(
+    pixels: UInt8[Tensor, "frames channels rows columns"], height: int, width: int, antialias: bool
+) -> UInt8[Tensor, "frames channels height width"]:
+    """The way of devices that have no antialiased uint8 kernel and whose plain one truncates."""
+    resized = F.interpolate(pixels.float(), size=(height, width), mode="bilinear", antialias=antialias)
     return resized.round_().clamp_(0, 255).to(pixels.dtype)
 
 

@@ -1,8 +1,8 @@
 """Everything in a synthetic clip that does not depend on its label.
 
-`draw_scene` never sees the label, so no colour, shape, background, shake or distractor can tell it. What moves
-here (camera, distractors) moves alike in both directions of time: a shake is a sum of sine waves with uniform
-phases, a distractor slides in a uniform direction.
+`draw_scene` never sees the label, so no colour, shape, background, shake or distractor can tell it. What
+moves here (camera, distractors) moves alike in both directions of time: a shake is a sum of sine waves with
+uniform phases, a distractor slides in a uniform direction.
 """
 
 from dataclasses import dataclass
@@ -75,7 +75,7 @@ class Scene:
     draws: Draws
     looks: tuple[Look, ...]
     background: tuple[float, float, float]
-    lattices: tuple[Int32[Tensor, "4 cells cells"], ...]  # grey, red, green, blue; 16-bit noise
+    lattices: tuple[Int32[Tensor, "4 _ _"], ...]  # grey, red, green, blue; 16-bit noise
     shake: tuple[tuple[Wave, ...], tuple[Wave, ...]]  # x, y
     distractors: tuple[Distractor, ...]
     occluders: tuple[Occluder, ...]
@@ -104,7 +104,7 @@ def draw_scene(
         ),
         shake=(_draw_waves(shake, generator), _draw_waves(shake, generator)),
         distractors=tuple(
-            _draw_distractor(generator, palette[sprites:] or palette, speed if moving_distractors else (0, 0))
+            _draw_distractor(generator, palette[sprites:] or palette, speed if moving_distractors else (0.0, 0.0))
             for _ in range(distractors)
         ),
         occluders=tuple(_draw_occluder(generator) for _ in range(occluders)),
@@ -121,7 +121,7 @@ def _draw_motion(generator: Generator, sprites: int, speed: tuple[float, float])
         size=uniforms(sprites),
         opening=uniforms(sprites),
         speed=uniform(*speed, generator),
-        heading=uniform(0, 1, generator),
+        heading=uniform(0.0, 1.0, generator),
         spin=2 * integer(0, 2, generator) - 1,
         switch=uniform(0.4, 0.6, generator),
         front=integer(0, sprites, generator),
@@ -133,7 +133,7 @@ def _draw_waves(shake: float, generator: Generator) -> tuple[Wave, ...]:
         Wave(
             cycles=uniform(low, 2 * low, generator),
             amplitude=shake * uniform(0.3, 0.5, generator),
-            phase=uniform(0, 1, generator),
+            phase=uniform(0.0, 1.0, generator),
         )
         for low in (0.5, 2.0)
     )
@@ -141,13 +141,13 @@ def _draw_waves(shake: float, generator: Generator) -> tuple[Wave, ...]:
 
 def _draw_distractor(generator: Generator, palette: list[str], speed: tuple[float, float]) -> Distractor:
     # A velocity from the disc, without sine or cosine; its direction is as likely as the opposite one.
-    x, y = uniform(-1, 1, generator), uniform(-1, 1, generator)
+    x, y = uniform(-1.0, 1.0, generator), uniform(-1.0, 1.0, generator)
     length = uniform(*speed, generator) / max((x * x + y * y) ** 0.5, 0.1)
     return Distractor(
         shape=_choice(DISTRACTOR_SHAPES, generator),
         colour=_choice(palette, generator),
-        centre=(uniform(0, 1, generator), uniform(0, 1, generator)),
-        angle=uniform(0, 1, generator),
+        centre=(uniform(0.0, 1.0, generator), uniform(0.0, 1.0, generator)),
+        angle=uniform(0.0, 1.0, generator),
         radius=uniform(0.05, 0.08, generator),
         velocity=(x * length, y * length),
     )
@@ -156,7 +156,7 @@ def _draw_distractor(generator: Generator, palette: list[str], speed: tuple[floa
 def _draw_occluder(generator: Generator) -> Occluder:
     return Occluder(
         upright=bool(integer(0, 2, generator)),
-        centre=uniform(0, 1, generator),
+        centre=uniform(0.0, 1.0, generator),
         half_width=uniform(0.03, 0.06, generator),
         grey=_level(generator),
     )
@@ -172,5 +172,5 @@ def _choice(options: tuple[str, ...] | list[str], generator: Generator) -> str:
 
 def _order(length: int, generator: Generator) -> list[int]:
     """A random order of 0, …, length - 1 (sorting draws: the same in every version of torch)."""
-    keys = [uniform(0, 1, generator) for _ in range(length)]
+    keys = [uniform(0.0, 1.0, generator) for _ in range(length)]
     return sorted(range(length), key=keys.__getitem__)

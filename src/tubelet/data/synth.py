@@ -5,7 +5,7 @@ experiment. Clip `index` of a split is a pure function of (config, split, index)
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import UInt8
@@ -50,7 +50,9 @@ class SynthConfig:
         _check_names("motion", self.motions, MOTIONS, at_least=2)
         _check_names("colour", self.colours, COLOURS, at_least=self.sprites)
         if self.size < 16 or self.size % 2:
-            raise ConfigError(f"size {self.size}: H.264 wants an even number of pixels, and sprites at least 16")
+            raise ConfigError(
+                f"size {self.size}: H.264 wants an even number of pixels, and sprites at least 16"
+            )
         if self.num_frames < 2 or self.fps < 1:
             raise ConfigError(f"{self.num_frames} frames at {self.fps} fps: a motion needs at least 2 and 1")
         related = [name for name in self.motions if MOTIONS[name].sprites == 2]
@@ -59,7 +61,13 @@ class SynthConfig:
         for name, (low, high), limit in (("radius", self.radius, 0.3), ("speed", self.speed, 1.0)):
             if not 0 < low <= high <= limit:
                 raise ConfigError(f"{name} ({low}, {high}): must be ascending and within (0, {limit}]")
-        for name, limit in (("texture", 2), ("noise", 1), ("shake", 0.5), ("distractors", 16), ("occluders", 8)):
+        for name, limit in (
+            ("texture", 2),
+            ("noise", 1),
+            ("shake", 0.5),
+            ("distractors", 16),
+            ("occluders", 8),
+        ):
             if not 0 <= getattr(self, name) <= limit:
                 raise ConfigError(f"{name} {getattr(self, name)}: must be between 0 and {limit}")
         if not 0 <= self.crf <= 51 or self.gop < 1:
@@ -75,9 +83,6 @@ class SynthConfig:
         """Labels that are each other played backwards."""
         number = {name: label for label, name in enumerate(self.motions)}
         return tuple((number[a], number[b]) for a, b in REVERSAL_PAIRS if a in number and b in number)
-
-    def to_dict(self) -> dict[str, object]:
-        return asdict(self)
 
 
 def _check_names(kind: str, names: tuple[str, ...], known: Mapping[str, object], at_least: int) -> None:
@@ -112,7 +117,7 @@ class Clip:
 
 
 def label_of(config: SynthConfig, split: str, index: int) -> int:
-    """The label of a clip. Every run of `len(config.motions)` clips from a multiple of it has each label once.
+    """The label of a clip; of every block of as many clips as there are motions, each has another.
 
     It does not depend on how many clips the split has, so a data set can grow.
     """

@@ -1,11 +1,13 @@
 """A synthetic data set on disk: H.264 files and annotations in the formats that real data sets use.
 
-    dataset.json               the config; a folder without it is not ours
-    classes.txt                one label per line, by number
-    train.csv val.csv test.csv           `videos/train/train000012.mp4 3` (VideoMAE; relative to the folder)
-    kinetics/train.csv val.csv test.csv  label,youtube_id,time_start,time_end,split
-    something/labels.json train.json validation.json test.json test-answers.csv
-    videos/train/train000012.mp4 …
+| file | holds |
+|---|---|
+| `dataset.json` | the config; a folder without it is not ours |
+| `classes.txt` | one label per line, by number |
+| `train.csv`, `val.csv`, `test.csv` | VideoMAE's lists: `videos/train000012.mp4 3`, from this folder |
+| `kinetics/train.csv`, … | `label,youtube_id,time_start,time_end,split`; the id is the file's name |
+| `something/train.json`, `labels.json`, … | id, label, template, placeholders; the id is the file's name |
+| `videos/train000012.mp4`, … | H.264 |
 """
 
 import csv
@@ -15,15 +17,16 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
+from tubelet.config import from_plain, to_plain
 from tubelet.data.encode import write_mp4
 from tubelet.data.motions import MOTIONS
 from tubelet.data.scene import Look
 from tubelet.data.synth import RENDERER, SynthConfig, label_of, render_clip, scene_of
-from tubelet.errors import DataError
+from tubelet.errors import ConfigError, DataError
 
 SPLITS = ("train", "val", "test")
 Sizes = Mapping[str, int]
@@ -53,7 +56,7 @@ def video_id(split: str, index: int) -> str:
 
 def video_path(split: str, index: int) -> str:
     """Where a clip lies, relative to the data set."""
-    return f"videos/{split}/{video_id(split, index)}.mp4"
+    return f"videos/{video_id(split, index)}.mp4"
 
 
 def write_dataset(
@@ -65,9 +68,9 @@ def write_dataset(
 ) -> SynthSummary:
     """Writes `sizes[split]` clips of each split, and their annotations, to the folder `out`.
 
-    Every file is written under another name first, so an interrupted run leaves only whole ones; the same call
-    continues it, and a call with larger sizes extends it. `on_progress(done, total)` counts clips. Raises
-    `DataError` when the folder holds anything else, or when the disk refuses.
+    Every file is written under another name first, so an interrupted run leaves only whole ones; the same
+    call continues it, and a call with larger sizes extends it. `on_progress(done, total)` counts clips.
+    Raises `DataError` when the folder holds anything else, or when the disk refuses.
     """
     begun = time.perf_counter()
     full = _checked(sizes)
@@ -114,7 +117,7 @@ def _description(config: SynthConfig, sizes: Sizes, *, complete: bool) -> str:
             "format": "tubelet-synth",
             "renderer": RENDERER,
             "complete": complete,
-            "config": config.to_dict(),
+            "config": to_plain(config),
             "sizes": dict(sizes),
             "classes": config.classes,
             "reversal_pairs": config.reversal_pairs,
@@ -136,11 +139,9 @@ def _stored(folder: Path) -> dict:
 
 
 def _config_of(stored: dict, folder: Path) -> SynthConfig:
-    values = stored.get("config")
     try:
-        lists_are_tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}  # pyright: ignore
-        return SynthConfig(**lists_are_tuples)
-    except (AttributeError, TypeError, ValueError) as error:
+        return from_plain(SynthConfig, stored["config"])
+    except (KeyError, TypeError, ConfigError) as error:
         raise DataError(f"{folder / 'dataset.json'}: its config cannot be used here: {error}") from None
 
 
@@ -152,20 +153,19 @@ def _claim(config: SynthConfig, out: Path, sizes: Sizes) -> None:
         stored = _stored_or_refused(out)
         there = _config_of(stored, out)
         if stored.get("renderer") != RENDERER or there != config:
-            raise DataError(f"{out}: holds another synthetic data set ({_differences(there, config)}); name a new folder")
+            raise DataError(
+                f"{out}: holds another synthetic data set ({_differences(there, config)}); name a new folder"
+            )
         shrunk = [split for split in SPLITS if stored["sizes"].get(split, 0) > sizes[split]]
         if shrunk:
             raise DataError(
                 f"{out}: {sizes[shrunk[0]]} {shrunk[0]} clips were asked for, but it has "
                 f"{stored['sizes'][shrunk[0]]}; ask for at least as many, or name a new folder"
             )
-    for split in SPLITS:
-        folder = out / "videos" / split
-        folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.glob(".*.tmp"):  # of a run that was killed
-            leftover.unlink(missing_ok=True)
-    for name in ("kinetics", "something"):
-        (out / name).mkdir(exist_ok=True)
+    for name in ("videos", "kinetics", "something"):
+        (out / name).mkdir(parents=True, exist_ok=True)
+    for leftover in out.rglob(".*.tmp"):  # of a run that was killed
+        leftover.unlink(missing_ok=True)
     _write(out / "dataset.json", _description(config, sizes, complete=False))
 
 
@@ -176,8 +176,11 @@ def _stored_or_refused(out: Path) -> dict:
 
 
 def _differences(there: SynthConfig, asked: SynthConfig) -> str:
-    old, new = there.to_dict(), asked.to_dict()
-    return ", ".join(f"{k} {old[k]!r} instead of {new[k]!r}" for k in old if old[k] != new[k]) or "older renderer"
+    old, new = to_plain(there), to_plain(asked)
+    return (
+        ", ".join(f"{k} {old[k]!r} instead of {new[k]!r}" for k in old if old[k] != new[k])
+        or "older renderer"
+    )
 
 
 # Videos
@@ -205,7 +208,7 @@ def _write_videos(
             on_progress(done, total)
 
     tell()
-    # Rendering and encoding both let go of Python's lock, so threads do; a few jobs wait, for a prompt Ctrl-C.
+    # Rendering and encoding let go of Python's lock, so threads do; few jobs queue, so Ctrl-C is prompt.
     pool = ThreadPoolExecutor(max(num_workers, 1))
     running: set[Future[None]] = set()
     try:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from jaxtyping import Float64, Int64, UInt8
 from torch import Tensor
@@ -121,7 +121,7 @@ class Video:
             self._reader.close()
             self._reader = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Video":
         return self
 
     def __exit__(self, *_: object) -> None:

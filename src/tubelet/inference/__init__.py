@@ -1,1 +1,1 @@
-
+"""Trained models used on videos."""

@@ -5,6 +5,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from tubelet.ops.backend import written_out_attention_pays
+
 
 def attention_definition(
     q: Float[Tensor, "batch heads queries head_dim"],
@@ -13,8 +15,8 @@ def attention_definition(
     scale: float,
 ) -> Float[Tensor, "batch heads queries head_dim"]:
     """softmax(scale · q kᵀ) v, written out (Vaswani et al. 2017, section 3.2.1)."""
-    scores = torch.einsum("bhqd,bhkd->bhqk", q * scale, k)
-    return torch.einsum("bhqk,bhkd->bhqd", scores.softmax(dim=-1), v)
+    scores = torch.matmul(q * scale, k.transpose(-2, -1))
+    return torch.matmul(scores.softmax(dim=-1), v)
 
 
 def attention(
@@ -23,5 +25,7 @@ def attention(
     v: Float[Tensor, "batch heads keys head_dim"],
     scale: float,
 ) -> Float[Tensor, "batch heads queries head_dim"]:
-    """The same as `attention_definition` without the (queries, keys) matrix in memory."""
+    """The same as `attention_definition`, mostly without the (queries, keys) matrix in memory."""
+    if written_out_attention_pays(q, k):
+        return attention_definition(q, k, v, scale)
     return F.scaled_dot_product_attention(q, k, v, scale=scale)

@@ -1,0 +1,53 @@
+"""Which action a video shows."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from tubelet.data.transforms import to_model
+from tubelet.data.video import Video
+from tubelet.errors import ConfigError, VideoError
+from tubelet.inference.load import LoadedModel
+from tubelet.inference.results import Classification, rank
+from tubelet.metrics.views import View, merge_views
+
+
+def classify(loaded: LoadedModel, video: Video | str | Path) -> Classification:
+    """All labels with their probabilities, best first: the mean over the views the model is tested with."""
+    if not loaded.labels:
+        raise ConfigError("this model has no classes: it is an encoder; fine-tune it with `tubelet train --init`")
+    with torch.inference_mode():
+        logits = [
+            loaded.model(to_model(views.to(loaded.device), loaded.input.mean, loaded.input.std)).float().cpu()
+            for views in test_views(loaded, video)
+        ]
+    views = [View("video", clip, crop, row) for clip, rows in enumerate(logits) for crop, row in enumerate(rows)]
+    return rank(merge_views(views)["video"], loaded.labels)
+
+
+def embed(loaded: LoadedModel, video: Video | str | Path) -> Float[Tensor, "dim"]:
+    """One vector for a video: the mean of the model's features over its views."""
+    with torch.inference_mode():
+        features = [
+            loaded.model.features(to_model(views.to(loaded.device), loaded.input.mean, loaded.input.std))
+            for views in test_views(loaded, video)
+        ]
+    return torch.cat(features).float().mean(dim=0).cpu()
+
+
+def test_views(
+    loaded: LoadedModel, video: Video | str | Path
+) -> Iterator[UInt8[Tensor, "views 3 frames rows columns"]]:
+    """The crops of every clip of a test, one clip at a time; the frames of all clips are decoded at once."""
+    opened = video if isinstance(video, Video) else Video(video)
+    if len(opened) < 1:
+        raise VideoError(f"{opened.source} has no frames")
+    plan = loaded.input.test_plan()(len(opened), None)
+    wanted, place = torch.unique(plan, return_inverse=True)
+    pixels = opened.frames(wanted).pixels
+    transform = loaded.input.test_transform()
+    for frames in place:
+        yield transform(pixels[frames])

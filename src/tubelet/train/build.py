@@ -1,0 +1,154 @@
+"""Recipes turned into the things that run: model config, data sets, task, schedule."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from tubelet.config import override
+from tubelet.data.augment import parse_randaugment
+from tubelet.data.datasets import FrameCache, VideoDataset
+from tubelet.data.erase import RandomErasing
+from tubelet.data.loader import TrainingOrder
+from tubelet.data.manifest import Sample
+from tubelet.data.splits import Splits
+from tubelet.data.transforms import FinetuneTransform, PretrainTransform
+from tubelet.errors import ConfigError, DataError
+from tubelet.models import variant
+from tubelet.recipes.base import Recipe
+from tubelet.tasks.classification import Classification
+from tubelet.tasks.masked import MaskedPixels
+from tubelet.train.loop import LoopSettings
+from tubelet.train.schedule import CosineSchedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What differs from machine to machine and does not change the outcome.
+
+    `micro_batch_size` counts videos per forward pass (the whole batch where None). `cache_bytes` keeps decoded
+    videos in memory. `recompute` computes activations twice instead of keeping them. `save_every` counts
+    optimizer steps, `validate_every` epochs (0: never). `max_bad_share` of videos may be unreadable.
+    """
+
+    device: str = "auto"
+    num_workers: int = 0
+    micro_batch_size: int | None = None
+    bf16: bool = False
+    recompute: bool = False
+    cache_bytes: int = 0
+    save_every: int = 500
+    validate_every: int = 1
+    allow_missing: bool = False
+    max_bad_share: float = 0.05
+
+
+def fit_to_classes(recipe: Recipe, splits: Splits) -> Recipe:
+    """The recipe for as many classes as the data names; labels beyond the recipe's classes are an error."""
+    if recipe.task != "classification":
+        return recipe
+    if splits.classes:
+        recipe = replace(recipe, overrides=(*recipe.overrides, f"num_classes={len(splits.classes)}"))
+    num_classes = model_config(recipe).num_classes
+    for sample in (*splits.train, *splits.val, *splits.test):
+        if sample.label is None:
+            raise DataError(f"{sample.path} has no label; `tubelet pretrain` learns without labels")
+        if not 0 <= sample.label < num_classes:
+            raise DataError(
+                f"{sample.path} has label {sample.label}, but the model has {num_classes} classes "
+                f"(0 to {num_classes - 1}); set model.num_classes"
+            )
+    return recipe
+
+
+def model_config(recipe: Recipe) -> Any:
+    """The model's config: the variant, for the clips that the recipe feeds, with the recipe's overrides."""
+    spec = recipe.input
+    sizes = (f"encoder.num_frames={spec.num_frames}", f"encoder.image_size={spec.image_size}")
+    try:
+        return override(variant(recipe.model), (*sizes, *recipe.overrides))
+    except ConfigError as error:
+        raise ConfigError(f"model {recipe.model}: {error}") from None
+
+
+def build_task(
+    recipe: Recipe, model: nn.Module, config: Any, *, allow_missing: bool = False
+) -> Classification | MaskedPixels:
+    """The recipe's task around a model."""
+    spec = recipe.input
+    if recipe.task == "masked":
+        return MaskedPixels(
+            model, config, mask_ratio=recipe.mask_ratio, mean=spec.mean, std=spec.std, seed=recipe.seed
+        )
+    erasing = recipe.augment.erasing
+    return Classification(
+        model,
+        num_classes=config.num_classes,
+        mean=spec.mean,
+        std=spec.std,
+        smoothing=recipe.smoothing,
+        mix=recipe.mix,
+        erasing=RandomErasing(probability=erasing) if erasing else None,
+        seed=recipe.seed,
+        allow_missing=allow_missing,
+    )
+
+
+def training_set(recipe: Recipe, samples: list[Sample], cache: FrameCache | None) -> VideoDataset:
+    """The videos to learn from, as the recipe samples and augments them."""
+    spec, augment = recipe.input, recipe.augment
+    if recipe.task == "masked":
+        plan = spec.pretraining_plan()
+        transform = PretrainTransform(
+            image_size=spec.image_size, scales=augment.multiscale, flip=augment.flip
+        )
+    else:
+        plan = spec.training_plan()
+        transform = FinetuneTransform(
+            image_size=spec.image_size,
+            randaugment=parse_randaugment(augment.randaugment) if augment.randaugment else None,
+            scale=augment.scale,
+            ratio=augment.ratio,
+            flip=augment.flip,
+            num_views=augment.views,
+        )
+    return VideoDataset(samples=samples, plan=plan, transform=transform, seed=recipe.seed, cache=cache)
+
+
+def training_order(recipe: Recipe, num_samples: int, micro_batch_size: int | None) -> TrainingOrder:
+    """Which videos meet in which batch."""
+    return TrainingOrder(
+        num_samples=num_samples,
+        batch_size=recipe.optim.batch_size,
+        micro_batch_size=micro_batch_size or recipe.optim.batch_size,
+        seed=recipe.seed,
+    )
+
+
+def loop_settings(
+    recipe: Recipe, order: TrainingOrder, options: RunOptions, device: torch.device
+) -> LoopSettings:
+    """How the loop steps: schedules over all steps, with the learning rate scaled to the batch."""
+    optim, per_epoch = recipe.optim, order.steps_per_epoch
+    num_steps = optim.epochs * per_epoch
+    scale = optim.batch_size / 256
+    end = optim.weight_decay if optim.weight_decay_end is None else optim.weight_decay_end
+    lr = CosineSchedule(
+        peak=optim.lr * scale,
+        final=optim.min_lr * scale,
+        num_steps=num_steps,
+        warmup_steps=optim.warmup_epochs * per_epoch,
+    )
+    return LoopSettings(
+        num_steps=num_steps,
+        lr=lr,
+        weight_decay=CosineSchedule(peak=optim.weight_decay, final=end, num_steps=num_steps),
+        seed=recipe.seed,
+        device=device,
+        accumulate=order.accumulate,
+        max_grad_norm=optim.max_grad_norm,
+        bf16=options.bf16,
+        save_every=options.save_every,
+        max_bad_share=options.max_bad_share,
+    )

@@ -1,0 +1,54 @@
+"""A model judged on a list of videos."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from tubelet.data.batch import ClipBatch
+from tubelet.data.datasets import FrameCache, VideoDataset
+from tubelet.data.input_spec import InputSpec
+from tubelet.data.loader import evaluation_loader
+from tubelet.data.manifest import Sample
+from tubelet.tasks.classification import Classification, VideoScores
+
+# Views per forward pass of a test; more would only take memory.
+VIEWS_PER_PASS = 64
+
+
+def evaluate_classifier(
+    task: Classification,
+    spec: InputSpec,
+    samples: Sequence[Sample],
+    *,
+    num_workers: int = 0,
+    cache: FrameCache | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> tuple[dict[str, float], VideoScores]:
+    """Figures and merged scores over all views that `spec` asks for. `on_progress` hears of videos done.
+
+    Missing videos are an error unless the task allows them.
+    """
+    loader = evaluation_loader(
+        test_set(spec, samples, cache=cache),
+        batch_size=max(1, VIEWS_PER_PASS // (spec.num_clips * spec.num_crops)),
+        num_workers=num_workers,
+    )
+    scores = task.predict(counted(loader, on_progress))
+    return task.judge(scores), scores
+
+
+def test_set(
+    spec: InputSpec, samples: Sequence[Sample], *, cache: FrameCache | None = None
+) -> VideoDataset:
+    """Videos with all their test views; nothing about them is random."""
+    return VideoDataset(
+        samples=samples, plan=spec.test_plan(), transform=spec.test_transform(), random=False, cache=cache
+    )
+
+
+def counted(batches: Iterable[ClipBatch], on_progress: Callable[[int], None] | None) -> Iterator[ClipBatch]:
+    """The batches as they come, telling how many videos have passed."""
+    done = 0
+    for batch in batches:
+        yield batch
+        done += len({view.sample for view in batch.ids}) + len(batch.failures)
+        if on_progress is not None:
+            on_progress(done)
