@@ -64,7 +64,9 @@ def override(value: T, assignments: Sequence[str]) -> T:
     for assignment in assignments:
         path, separator, text = assignment.partition("=")
         if not separator:
-            raise ConfigError(f"{assignment!r} sets nothing: write it as key=value, for example optim.lr=5e-4")
+            raise ConfigError(
+                f"{assignment!r} sets nothing: write it as key=value, for example optim.lr=5e-4"
+            )
         value = _replace_at(value, path.strip().split("."), text.strip(), path.strip())
     return value
 
@@ -175,7 +177,8 @@ def _coerce_tuple(arguments: tuple[Any, ...], value: Sequence[Any], path: str) -
     if len(arguments) != len(value):
         raise ConfigError(f"{path} has {len(value)} entries; it needs {len(arguments)}")
     return tuple(
-        _coerce(hint, item, f"{path}[{i}]") for i, (hint, item) in enumerate(zip(arguments, value, strict=True))
+        _coerce(hint, item, f"{path}[{i}]")
+        for i, (hint, item) in enumerate(zip(arguments, value, strict=True))
     )
 
 

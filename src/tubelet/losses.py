@@ -27,6 +27,8 @@ def masked_pixel_loss(
     return F.mse_loss(predicted, target)
 
 
-def box_loss(logits: Float[Tensor, "boxes classes"], labels: Float[Tensor, "boxes classes"]) -> Float[Tensor, ""]:
+def box_loss(
+    logits: Float[Tensor, "boxes classes"], labels: Float[Tensor, "boxes classes"]
+) -> Float[Tensor, ""]:
     """Binary cross entropy averaged over all entries, times the number of boxes, as VideoMAE trains on AVA."""
     return F.binary_cross_entropy_with_logits(logits, labels) * len(logits)

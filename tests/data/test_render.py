@@ -12,7 +12,7 @@ import torch
 from tubelet.data.render import OCTAVE_DEVIATION, OCTAVES, body, stretched
 from tubelet.data.synth import LEVELS, SynthConfig, render_clip
 
-# Made on x86-64 with AVX2. If these change, raise `RENDERER` in synth.py: people's data sets change with them.
+# Made on x86-64 with AVX2. If these change, people's data sets change: raise `RENDERER` in synth.py.
 DIGESTS = {
     "L0": "62621d6168e6d52f",
     "L1": "c08f2b3af03ce8f5",
@@ -39,13 +39,17 @@ def test_pixels_do_not_depend_on_the_number_of_threads():
 def test_pixels_do_not_depend_on_the_width_of_the_vectors():
     code = "from tests.data.test_render import digest; print(digest('L3'))"
     scalar = {**os.environ, "ATEN_CPU_CAPABILITY": "default", "OMP_NUM_THREADS": "1"}
-    answer = subprocess.run([sys.executable, "-c", code], env=scalar, capture_output=True, text=True, check=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", code], env=scalar, capture_output=True, text=True, check=True
+    )
     assert answer.stdout.strip() == DIGESTS["L3"]
 
 
 def test_one_octave_of_noise_has_the_deviation_that_scales_the_texture():
     generator = torch.Generator().manual_seed(0)
-    lattices = [torch.randint(0, 2**16, (4, 8, 8), generator=generator, dtype=torch.int32) for _ in range(100)]
+    lattices = [
+        torch.randint(0, 2**16, (4, 8, 8), generator=generator, dtype=torch.int32) for _ in range(100)
+    ]
     noise = torch.stack([stretched(lattice, 64) for lattice in lattices])
     assert float(noise.std()) == pytest.approx(OCTAVE_DEVIATION, rel=0.03)
     assert float(noise.min()) >= -1
@@ -99,7 +103,8 @@ def test_a_clip_that_slides_is_its_first_frame_rolled():
 def test_noise_stays_within_its_bound():
     plain = SynthConfig(texture=0.1, noise=0.0)
     difference = (
-        render_clip(replace(plain, noise=0.02), "train", 0).pixels.int() - render_clip(plain, "train", 0).pixels.int()
+        render_clip(replace(plain, noise=0.02), "train", 0).pixels.int()
+        - render_clip(plain, "train", 0).pixels.int()
     )
     assert difference.abs().max() in (5, 6)
     assert float(difference.float().mean().abs()) < 0.05

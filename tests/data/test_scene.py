@@ -34,7 +34,10 @@ def test_a_shake_looks_alike_in_both_directions_of_time():
     for frame in (0, 3):
         for axis in (0, 1):
             assert distance(paths[:, frame, axis], backwards[:, frame, axis]) < bound
-            step, step_back = paths[:, frame + 1] - paths[:, frame], backwards[:, frame + 1] - backwards[:, frame]
+            step, step_back = (
+                paths[:, frame + 1] - paths[:, frame],
+                backwards[:, frame + 1] - backwards[:, frame],
+            )
             assert distance(step[:, axis], step_back[:, axis]) < bound
     assert 0.02 < paths.abs().amax((1, 2)).mean() <= 0.1
 

@@ -44,7 +44,9 @@ def read_cases(folder: Path) -> list[Case]:
 
 def assert_close(ours: Tensor, recorded: Tensor, what: str, atol: float = 1e-5) -> None:
     """Absolute agreement of values of order one; larger values by the same share of the largest."""
-    assert ours.shape == recorded.shape, f"{what}: shape {tuple(ours.shape)}, recorded {tuple(recorded.shape)}"
+    assert ours.shape == recorded.shape, (
+        f"{what}: shape {tuple(ours.shape)}, recorded {tuple(recorded.shape)}"
+    )
     scale = max(1.0, float(recorded.abs().max())) if recorded.numel() else 1.0
     torch.testing.assert_close(
         ours.to(recorded.dtype), recorded, rtol=0, atol=atol * scale, msg=lambda text: f"{what}: {text}"

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 import torch
+
 from tests.parity.case import Case, assert_close
 from tests.parity.kinds_videomae import classifier_config, load
-
 from tubelet.data.mix import Mix, mix_targets
 from tubelet.losses import smoothed_targets, soft_target_cross_entropy
 from tubelet.metrics.accuracy import top_k_accuracy
@@ -34,7 +34,8 @@ def check_losses(case: Case) -> None:
             ours = soft_target_cross_entropy(logits, target)
         else:
             lam, smoothing = (float(part) for part in name.removeprefix("mixup_target_lam").split("_smooth"))
-            mix = whole_batch_mix(lam, len(inputs["label"]))
+            size = len(inputs["label"])
+            mix = Mix(lam=(lam,) * size, boxes=(None,) * size)
             ours = mix_targets(inputs["label"], mix, classes, smoothing)
         assert_close(ours, expected, name)
         if f"{name}.logits" in gradients:
@@ -65,7 +66,6 @@ def check_schedule(case: Case) -> None:
         assert schedule.num_steps == facts["length"]
         for step, expected in enumerate(facts["values"]):
             assert abs(schedule(step) - expected) < 1e-9, (facts["args"], step)
-
 
 
 def check_param_groups(case: Case) -> None:
@@ -154,7 +154,9 @@ def check_optimizer_steps(case: Case) -> None:
 def check_merge(case: Case) -> None:
     facts = case.facts
     views = [
-        View(record["id"], record["chunk"], record["crop"], torch.tensor(record["logits"], dtype=torch.float64))
+        View(
+            record["id"], record["chunk"], record["crop"], torch.tensor(record["logits"], dtype=torch.float64)
+        )
         for record in facts["records"]
     ]
     label = {record["id"]: record["label"] for record in facts["records"]}

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from tests.parity.case import Case, assert_close, assert_gradients_close
 from torch import Tensor, nn
 
+from tests.parity.case import Case, assert_close, assert_gradients_close
 from tubelet.data.boxes import enlarge_boxes
 from tubelet.data.transforms import IMAGENET_MEAN, IMAGENET_STD
 from tubelet.layers.position import sincos_positions
@@ -224,7 +224,9 @@ def check_pretrain_to_finetune(case: Case) -> None:
             return names
 
         start = {n: torch.zeros(1) for key in [*moved, *fresh] for n in ours(key, finetune_rules)}
-        published = {n: torch.ones(1) for key in [*moved.values(), *unused] for n in ours(key, pretrain_rules)}
+        published = {
+            n: torch.ones(1) for key in [*moved.values(), *unused] for n in ours(key, pretrain_rules)
+        }
         filled, kept, left = finetune_state(Checkpoint(None, published), start)
         assert sorted(kept) == sorted(n for key in fresh for n in ours(key, finetune_rules))
         assert sorted(left) == sorted(n for key in unused for n in ours(key, pretrain_rules))

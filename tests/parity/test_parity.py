@@ -17,5 +17,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def test_agrees_with_the_published_code(case: Case):
     check = CHECKS.get(case.kind)
     if check is None:
-        pytest.fail(f"no check for kind {case.kind!r} ({case.path}); known kinds: {', '.join(sorted(CHECKS))}")
+        pytest.fail(
+            f"no check for kind {case.kind!r} ({case.path}); known kinds: {', '.join(sorted(CHECKS))}"
+        )
     check(case)

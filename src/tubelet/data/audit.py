@@ -201,31 +201,31 @@ def pair_names(config: SynthConfig) -> dict[str, tuple[int, int]]:
 
 def rendered(config: SynthConfig, split: str, number: int, on_progress: Progress | None = None) -> Labelled:
     """The first `number` clips of a split and their labels."""
-    videos, labels = _room(config, number)
+    found = _room(config, number)
     for index in range(number):
         clip = render_clip(config, split, index)
-        videos[index], labels[index] = clip.pixels, clip.label
+        found.videos[index], found.labels[index] = clip.pixels, clip.label
         if on_progress is not None:
             on_progress(f"render {split}", index + 1, number)
-    return videos, labels
+    return found
 
 
 def decoded(folder: Path, split: str, config: SynthConfig, on_progress: Progress | None = None) -> Labelled:
     """The clips that a split's list names, decoded, and their labels."""
     samples = read_annotations(folder, split, num_classes=len(config.motions)).samples
-    videos, labels = _room(config, len(samples))
+    found = _room(config, len(samples))
     for index, sample in enumerate(samples):
         with Video(sample.path) as video:
-            videos[index] = video.frames(range(config.num_frames)).pixels
-        labels[index] = -1 if sample.label is None else sample.label
+            found.videos[index] = video.frames(range(config.num_frames)).pixels
+        found.labels[index] = -1 if sample.label is None else sample.label
         if on_progress is not None:
             on_progress(f"decode {split}", index + 1, len(samples))
-    return videos, labels
+    return found
 
 
 def _room(config: SynthConfig, number: int) -> Labelled:
     videos = torch.empty(number, config.num_frames, 3, config.size, config.size, dtype=torch.uint8)
-    return videos, torch.empty(number, dtype=torch.int64)
+    return Labelled(videos=videos, labels=torch.empty(number, dtype=torch.int64))
 
 
 def audit_videos(
@@ -243,16 +243,18 @@ def audit_videos(
     unknown = [name for name in probes if name not in PROBES]
     if unknown:
         raise ConfigError(f"probe {unknown[0]!r} does not exist; there are {', '.join(PROBES)}")
-    if not len(train[0]) or not len(test[0]):
+    if not len(train) or not len(test):
         raise DataError(
-            f"{len(train[0])} training and {len(test[0])} test clips were given; an audit needs some of both"
+            f"{len(train)} training and {len(test)} test clips were given; an audit needs some of both"
         )
     findings = []
     for name in probes:
-        logits = train_and_test(PROBES[name], train, test[0], len(classes), epochs, seed, name, on_progress)
-        findings.append(judged(name, logits, test[1], pairs))
+        logits = train_and_test(
+            PROBES[name], train, test.videos, len(classes), epochs, seed, name, on_progress
+        )
+        findings.append(judged(name, logits, test.labels, pairs))
     return AuditReport(
-        classes=tuple(classes), num_train=len(train[0]), num_test=len(test[0]), findings=tuple(findings)
+        classes=tuple(classes), num_train=len(train), num_test=len(test), findings=tuple(findings)
     )
 
 

@@ -13,8 +13,18 @@ from tubelet.data.randomness import counter_generator
 Videos = UInt8[Tensor, "videos frames 3 rows columns"]
 Seen = UInt8[Tensor, "videos seen 3 rows columns"]
 Window = Callable[[Videos, Generator], Seen]
-Labelled = tuple[Videos, Int64[Tensor, "videos"]]
 Progress = Callable[[str, int, int], None]  # what is being done, steps done, steps in all
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """Videos and their labels."""
+
+    videos: Videos
+    labels: Int64[Tensor, "videos"]
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
 
 def any_frame(videos: Videos, generator: Generator) -> Seen:
@@ -123,25 +133,24 @@ def train_and_test(
     batch_size: int = 32,
 ) -> Float[Tensor, "videos classes"]:
     """Trains the probe's network on its window and returns its logits on the test clips."""
-    videos, labels = train
     generator = counter_generator(seed, "audit", name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator.initial_seed())
         network = (
-            SequenceNetwork(num_classes, videos.shape[1])
+            SequenceNetwork(num_classes, train.videos.shape[1])
             if probe.ordered_network
             else BagNetwork(num_classes)
         )
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.02)
-    steps = max(len(videos) // batch_size, 1)
+    steps = max(len(train) // batch_size, 1)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=epochs * steps, pct_start=0.2)
     network.train()
     for epoch in range(epochs):
-        order = torch.randperm(len(videos), generator=generator)
+        order = torch.randperm(len(train), generator=generator)
         for step in range(steps):
             chosen = order[step * batch_size : (step + 1) * batch_size]
-            logits = network(normalized(probe.window(videos[chosen], generator)))
-            loss = F.cross_entropy(logits, labels[chosen])
+            logits = network(normalized(probe.window(train.videos[chosen], generator)))
+            loss = F.cross_entropy(logits, train.labels[chosen])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -71,7 +71,11 @@ def collate(items: Sequence[LoadedVideo | Failure]) -> ClipBatch:
     failures = tuple(item for item in items if isinstance(item, Failure))
     if not loaded:
         return ClipBatch(
-            pixels=torch.empty(0, 3, 0, 0, 0, dtype=torch.uint8), labels=None, ids=(), names=(), failures=failures
+            pixels=torch.empty(0, 3, 0, 0, 0, dtype=torch.uint8),
+            labels=None,
+            ids=(),
+            names=(),
+            failures=failures,
         )
     shapes = {tuple(item.pixels.shape[1:]) for item in loaded}
     if len(shapes) > 1:

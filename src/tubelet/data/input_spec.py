@@ -12,7 +12,6 @@ from tubelet.data.sampling import EvenClips, EvenSegments, PretrainWindow, Rando
 from tubelet.data.transforms import IMAGENET_MEAN, IMAGENET_STD, EvalTransform
 from tubelet.errors import ConfigError
 
-
 # Number of frames and a generator (or None: nothing random) to the frames of every clip.
 Plan = Callable[[int, torch.Generator | None], Int64[Tensor, "clips frames"]]
 
@@ -58,6 +57,4 @@ class InputSpec:
 
     def test_transform(self) -> EvalTransform:
         """All crops of a clip in a test."""
-        return EvalTransform(
-            image_size=self.image_size, short_side=self.short_side, num_crops=self.num_crops
-        )
+        return EvalTransform(image_size=self.image_size, short_side=self.short_side, num_crops=self.num_crops)

@@ -89,7 +89,13 @@ class StepRange:
 
 
 def training_loader(
-    dataset: VideoDataset, order: TrainingOrder, *, start_step: int, num_steps: int, num_workers: int, pin: bool
+    dataset: VideoDataset,
+    order: TrainingOrder,
+    *,
+    start_step: int,
+    num_steps: int,
+    num_workers: int,
+    pin: bool,
 ) -> Iterator[ClipBatch]:
     """Micro-batches in order. Workers fetch ahead; they do not decide anything."""
     keys = StepRange(order=order, start_step=start_step, num_steps=num_steps)

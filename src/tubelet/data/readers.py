@@ -74,6 +74,7 @@ class PyAVReader:
         self._num_out = 0
         self._newest: int | None = None  # the largest key that came out
         self._skipped: set[int] = set()
+        self._troubled = False  # whether the decoder met an error
         self._ready: deque[tuple[int, av.VideoFrame]] = deque()
         self._last_key: int | None = None  # of the last frame that left `_ready`
 
@@ -122,10 +123,16 @@ class PyAVReader:
                 f"{self.path}: frame {index} cannot be read: {self.index.loss}; "
                 f"{len(self.index.keys)} of {len(self.seconds)} frames are whole"
             )
-        if not self._is_ahead(index):
-            self._seek(self.index.entry[index])
+        entry = self.index.entry[index]
+        if self._troubled or not self._is_ahead(index):
+            self._seek(entry)
         frame = self._decode_to(index, wanted)
-        self._check_undamaged(index)
+        if frame is None or self._troubled:
+            # After an error, with frames skipped, even keyframes can come out wrong (FFmpeg 8, H.264).
+            self._check_undamaged(index)
+            self._seek(entry)
+            frame = self._decode_to(index, None)
+            self._check_undamaged(index)
         if frame is None:
             # A container can call a picture a keyframe from which decoding does not recover at once.
             self._restart()
@@ -215,6 +222,7 @@ class PyAVReader:
             pass  # it was drained before
 
     def _note_damage(self, packet: int, reason: str) -> None:
+        self._troubled = True
         # What builds on pictures before the point where decoding began is bound to fail; that is no damage.
         if self._entry_of.get(packet, packet) >= self._begun:
             self._damage.setdefault(packet, reason)
@@ -234,24 +242,33 @@ class PyAVReader:
 
     def _seek(self, entry: int) -> None:
         """Empties the decoder and makes packet `entry`, or a keyframe before it, the next to be read."""
-        if not self.index.by_time:
-            return self._restart()
-        self._drain()
-        target = self.index.packets[entry]
-        times = [t for t in (target.dts, target.pts) if t is not None]
+        if self._troubled:
+            self._restart()  # emptying a decoder does not rid it of all that an error left behind
+        else:
+            self._drain()
+        # Some formats search their tables by time of presentation, others by time of decoding.
+        times = [self.index.packets[entry].pts, self.index.packets[entry].dts] if self.index.by_time else []
+        for time in times:
+            if time is not None and self._seek_to_time(time, entry):
+                return
+        self._restart()
+
+    def _seek_to_time(self, time: int, entry: int) -> bool:
+        """Whether a seek to `time` landed on a keyframe no later than packet `entry`."""
         try:
-            self._container.seek(min(times), stream=self._stream, backward=True)
+            self._container.seek(time, stream=self._stream, backward=True)
             packets = self._container.demux(self._stream)
             # Formats without a table land anywhere, so what arrives is looked up in the index.
             for packet in packets:
                 number = self._number(packet.pts, -1)
+                if number > entry:
+                    return False
                 if number >= 0 and packet.is_keyframe:
-                    if number > entry:
-                        break
-                    return self._begin(_chain(packet, packets), number)
+                    self._begin(_chain(packet, packets), number)
+                    return True
         except FFmpegError:
-            pass  # cannot seek in this format
-        return self._restart()
+            pass  # this format cannot seek
+        return False
 
 
 def _chain(first: av.Packet, rest: Iterator[av.Packet]) -> Iterator[av.Packet]:

@@ -233,5 +233,5 @@ def paint_occluder(picture: Picture, beam: Occluder, camera: Float64[Tensor, "fr
     away = away - (away + 0.5).floor()
     half_width = float(pinned(torch.tensor(beam.half_width)))
     cover = (0.5 - (away.abs() - half_width) * size).clamp(0, 1)
-    cover = cover[:, None, :] if beam.upright else cover[:, :, None]
+    cover = (cover[:, None, :] if beam.upright else cover[:, :, None]).expand(-1, size, size)
     return paint(picture, cover, torch.ones_like(cover), (beam.grey, beam.grey, beam.grey))

@@ -104,7 +104,9 @@ def draw_scene(
         ),
         shake=(_draw_waves(shake, generator), _draw_waves(shake, generator)),
         distractors=tuple(
-            _draw_distractor(generator, palette[sprites:] or palette, speed if moving_distractors else (0.0, 0.0))
+            _draw_distractor(
+                generator, palette[sprites:] or palette, speed if moving_distractors else (0.0, 0.0)
+            )
             for _ in range(distractors)
         ),
         occluders=tuple(_draw_occluder(generator) for _ in range(occluders)),

@@ -52,7 +52,9 @@ def read_split(path: Path, split: str, *, labelled: bool = True) -> Annotations 
     """The annotations of a split, or None where the data set does not have it."""
     if not path.is_dir():
         return None
-    if not any((path / name.format(split=split)).exists() for name in ("{split}.csv", "{split}.txt", "{split}")):
+    if not any(
+        (path / name.format(split=split)).exists() for name in ("{split}.csv", "{split}.txt", "{split}")
+    ):
         return None
     return read_annotations(path, split, labelled=labelled)
 

@@ -18,13 +18,17 @@ from tubelet.metrics.views import View, merge_views
 def classify(loaded: LoadedModel, video: Video | str | Path) -> Classification:
     """All labels with their probabilities, best first: the mean over the views the model is tested with."""
     if not loaded.labels:
-        raise ConfigError("this model has no classes: it is an encoder; fine-tune it with `tubelet train --init`")
+        raise ConfigError(
+            "this model has no classes: it is an encoder; fine-tune it with `tubelet train --init`"
+        )
     with torch.inference_mode():
         logits = [
             loaded.model(to_model(views.to(loaded.device), loaded.input.mean, loaded.input.std)).float().cpu()
             for views in test_views(loaded, video)
         ]
-    views = [View("video", clip, crop, row) for clip, rows in enumerate(logits) for crop, row in enumerate(rows)]
+    views = [
+        View("video", clip, crop, row) for clip, rows in enumerate(logits) for crop, row in enumerate(rows)
+    ]
     return rank(merge_views(views)["video"], loaded.labels)
 
 

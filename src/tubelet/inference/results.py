@@ -37,6 +37,4 @@ class Classification:
 def rank(probabilities: Float[Tensor, "classes"], labels: Sequence[str]) -> Classification:
     """Labels sorted by probability."""
     order = probabilities.argsort(descending=True).tolist()
-    return Classification(
-        tuple(labels[i] for i in order), tuple(float(probabilities[i]) for i in order)
-    )
+    return Classification(tuple(labels[i] for i in order), tuple(float(probabilities[i]) for i in order))

@@ -18,6 +18,8 @@ class Backbone(Protocol):
         """One vector per tubelet, in (t h w) order."""
         ...
 
-    def features(self, clip: Float[Tensor, "batch channels frames rows columns"]) -> Float[Tensor, "batch dim"]:
+    def features(
+        self, clip: Float[Tensor, "batch channels frames rows columns"]
+    ) -> Float[Tensor, "batch dim"]:
         """One vector per clip."""
         ...

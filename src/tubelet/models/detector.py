@@ -42,7 +42,9 @@ class VideoMAEDetector(nn.Module):
         """One vector per tubelet, in (t h w) order."""
         return self.encoder(clip)
 
-    def features(self, clip: Float[Tensor, "batch channels frames rows columns"]) -> Float[Tensor, "batch dim"]:
+    def features(
+        self, clip: Float[Tensor, "batch channels frames rows columns"]
+    ) -> Float[Tensor, "batch dim"]:
         """The mean of all tokens."""
         return self.tokens(clip).mean(dim=1)
 
@@ -56,7 +58,9 @@ class VideoMAEDetector(nn.Module):
         rows, columns = clip.shape[3:]
         patch = self.config.encoder.tubelet[1:]
         if rows % patch[0] or columns % patch[1]:
-            raise ConfigError(f"frames of {rows}×{columns} pixels do not divide into patches of {patch}; pad them")
+            raise ConfigError(
+                f"frames of {rows}×{columns} pixels do not divide into patches of {patch}; pad them"
+            )
         grid = self.encoder.embed.grid(clip)
         maps = self.tokens(clip).unflatten(1, grid).mean(dim=1).permute(0, 3, 1, 2)
         scale = boxes.new_tensor([patch[1], patch[0], patch[1], patch[0]])

@@ -140,7 +140,9 @@ class Encoder(nn.Module):
         A clip of another size or length than the configured one gets the table of positions resampled.
         """
         if clip.shape[1] != self.config.channels:
-            raise ConfigError(f"the clip has {clip.shape[1]} channels; the model takes {self.config.channels}")
+            raise ConfigError(
+                f"the clip has {clip.shape[1]} channels; the model takes {self.config.channels}"
+            )
         position = resize_positions(self.position, self.config.grid, self.embed.grid(clip))
         if visible is not None:
             position = keep_rows(position, visible)
@@ -190,7 +192,9 @@ class VideoMAEClassifier(nn.Module):
         """One vector per tubelet, in (t h w) order."""
         return self.encoder(clip)
 
-    def features(self, clip: Float[Tensor, "batch channels frames rows columns"]) -> Float[Tensor, "batch dim"]:
+    def features(
+        self, clip: Float[Tensor, "batch channels frames rows columns"]
+    ) -> Float[Tensor, "batch dim"]:
         """What the head classifies: one vector per clip."""
         tokens = self.tokens(clip)
         return self.pool_norm(tokens.mean(dim=1) if self.config.pool == "mean" else tokens[:, 0])
@@ -222,7 +226,9 @@ class VideoMAEPretrainer(nn.Module):
         """One vector per tubelet of an unmasked clip, in (t h w) order."""
         return self.encoder(clip)
 
-    def features(self, clip: Float[Tensor, "batch channels frames rows columns"]) -> Float[Tensor, "batch dim"]:
+    def features(
+        self, clip: Float[Tensor, "batch channels frames rows columns"]
+    ) -> Float[Tensor, "batch dim"]:
         """The mean of the tokens of an unmasked clip."""
         return self.tokens(clip).mean(dim=1)
 
@@ -312,7 +318,9 @@ def check_mask(masked: Bool[Tensor, "batch tokens"], grid: tuple[int, int, int])
         raise ConfigError(f"the mask covers {masked.shape[1]} tubelets; the clip has {num_tokens} {grid}")
     counts = masked.sum(dim=1).tolist()
     if len(set(counts)) > 1:
-        raise ConfigError(f"samples mask {min(counts)} to {max(counts)} tubelets; all must mask the same number")
+        raise ConfigError(
+            f"samples mask {min(counts)} to {max(counts)} tubelets; all must mask the same number"
+        )
     if counts[0] == num_tokens:
         raise ConfigError(f"all {num_tokens} tubelets are masked; the encoder needs at least 1")
     return counts[0]

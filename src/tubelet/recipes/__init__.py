@@ -47,7 +47,9 @@ def find_recipe(name: str, assignments: Sequence[str] = ()) -> Recipe:
     for assignment in assignments:
         key, separator, value = assignment.partition("=")
         if not separator:
-            raise ConfigError(f"{assignment!r} sets nothing: write it as key=value, for example optim.lr=5e-4")
+            raise ConfigError(
+                f"{assignment!r} sets nothing: write it as key=value, for example optim.lr=5e-4"
+            )
         if key in parameters:
             arguments[key] = value
         elif key.startswith("model."):

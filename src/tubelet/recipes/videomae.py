@@ -39,9 +39,7 @@ def pretrain_ssv2(size: str = "base") -> Recipe:
 def pretrain_ucf101() -> Recipe:
     """Masked pre-training on the 9.5 thousand videos of UCF101; a lower ratio, more epochs."""
     recipe = pretrain_k400("base")
-    return replace(
-        recipe, mask_ratio=0.75, optim=replace(recipe.optim, lr=3e-4, batch_size=192, epochs=3200)
-    )
+    return replace(recipe, mask_ratio=0.75, optim=replace(recipe.optim, lr=3e-4, batch_size=192, epochs=3200))
 
 
 def finetune_k400(size: str = "base") -> Recipe:
@@ -140,9 +138,7 @@ def pretrain_tiny() -> Recipe:
         mask_ratio=0.75,
         input=InputSpec(stride=1, image_size=32, num_clips=1, num_crops=1),
         augment=AugmentRecipe(flip=0.0),
-        optim=OptimRecipe(
-            lr=4e-3, batch_size=64, epochs=10, warmup_epochs=1, min_lr=1e-5, betas=(0.9, 0.95)
-        ),
+        optim=OptimRecipe(lr=4e-3, batch_size=64, epochs=10, warmup_epochs=1, min_lr=1e-5, betas=(0.9, 0.95)),
     )
 
 
@@ -155,13 +151,11 @@ def finetune_tiny() -> Recipe:
         input=InputSpec(stride=1, image_size=32, num_clips=2, num_crops=3),
         augment=AugmentRecipe(flip=0.0, scale=(0.7, 1.0)),
         smoothing=0.1,
-        optim=OptimRecipe(
-            lr=4e-3, batch_size=64, epochs=20, warmup_epochs=2, min_lr=1e-5, max_grad_norm=1.0
-        ),
+        optim=OptimRecipe(lr=4e-3, batch_size=64, epochs=20, warmup_epochs=2, min_lr=1e-5, max_grad_norm=1.0),
     )
 
 
-def _by_size(size: str, **values):  # noqa: ANN003, ANN202
+def _by_size(size: str, **values):
     """The value for a size, or a ConfigError that lists the sizes that were published."""
     if size not in values:
         raise ConfigError(f"size {size!r} has no recipe here; there are {', '.join(values)}")

@@ -48,7 +48,8 @@ class MaskedPixels:
     def masks(self, batch: ClipBatch) -> Bool[Tensor, "batch tokens"]:
         """The tube mask of every view, on the batch's device."""
         t, h, w = (
-            size // step for size, step in zip(batch.pixels.shape[2:], self.config.encoder.tubelet, strict=True)
+            size // step
+            for size, step in zip(batch.pixels.shape[2:], self.config.encoder.tubelet, strict=True)
         )
         masks = [
             tube_mask(

@@ -27,9 +27,28 @@ from tubelet.train.schedule import CosineSchedule
 class RunOptions:
     """What differs from machine to machine and does not change the outcome.
 
-    `micro_batch_size` counts videos per forward pass (the whole batch where None). `cache_bytes` keeps decoded
-    videos in memory. `recompute` computes activations twice instead of keeping them. `save_every` counts
-    optimizer steps, `validate_every` epochs (0: never). `max_bad_share` of videos may be unreadable.
+    Parameters
+    ----------
+    device
+        auto, cpu, cuda, cuda:1, mps.
+    num_workers
+        Processes that read videos; 0 reads in the main one.
+    micro_batch_size
+        Videos per forward pass; the whole batch unless given. Less needs less memory.
+    bf16
+        Compute in bfloat16 where that is safe.
+    recompute
+        Compute activations twice instead of keeping them; less memory, a third more time.
+    cache_bytes
+        Memory for decoded videos, for small data sets.
+    save_every
+        Optimizer steps between two saved states.
+    validate_every
+        Epochs between two looks at the validation videos; 0 never looks.
+    allow_missing
+        Report test figures although some videos could not be read.
+    max_bad_share
+        Share of videos that may be unreadable before training gives up.
     """
 
     device: str = "auto"

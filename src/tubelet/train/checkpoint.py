@@ -63,7 +63,9 @@ def load_newest_state(folder: Path) -> tuple[TrainingState | None, list[Path]]:
         try:
             digests = json.loads((path / DIGESTS).read_text())
             if sha256(path / STATE) == digests[STATE]:
-                return TrainingState(**torch.load(path / STATE, map_location="cpu", weights_only=True)), damaged
+                return TrainingState(
+                    **torch.load(path / STATE, map_location="cpu", weights_only=True)
+                ), damaged
         except (OSError, ValueError, KeyError):
             pass
         damaged.append(path)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from torch import nn
+
 from tubelet.data.batch import ClipBatch
 from tubelet.data.datasets import FrameCache, VideoDataset
 from tubelet.data.input_spec import InputSpec
@@ -11,6 +13,23 @@ from tubelet.tasks.classification import Classification, VideoScores
 
 # Views per forward pass of a test; more would only take memory.
 VIEWS_PER_PASS = 64
+
+
+def evaluate_model(
+    model: nn.Module,
+    spec: InputSpec,
+    samples: Sequence[Sample],
+    *,
+    num_classes: int,
+    allow_missing: bool,
+    num_workers: int,
+    on_progress: Callable[[int], None] | None = None,
+) -> tuple[dict[str, float], VideoScores]:
+    """`evaluate_classifier` for a model that has no recipe at hand."""
+    task = Classification(
+        model, num_classes=num_classes, mean=spec.mean, std=spec.std, allow_missing=allow_missing
+    )
+    return evaluate_classifier(task, spec, samples, num_workers=num_workers, on_progress=on_progress)
 
 
 def evaluate_classifier(
@@ -27,7 +46,7 @@ def evaluate_classifier(
     Missing videos are an error unless the task allows them.
     """
     loader = evaluation_loader(
-        test_set(spec, samples, cache=cache),
+        evaluation_set(spec, samples, cache=cache),
         batch_size=max(1, VIEWS_PER_PASS // (spec.num_clips * spec.num_crops)),
         num_workers=num_workers,
     )
@@ -35,9 +54,7 @@ def evaluate_classifier(
     return task.judge(scores), scores
 
 
-def test_set(
-    spec: InputSpec, samples: Sequence[Sample], *, cache: FrameCache | None = None
-) -> VideoDataset:
+def evaluation_set(spec: InputSpec, samples: Sequence[Sample], *, cache: FrameCache | None = None) -> VideoDataset:
     """Videos with all their test views; nothing about them is random."""
     return VideoDataset(
         samples=samples, plan=spec.test_plan(), transform=spec.test_transform(), random=False, cache=cache

@@ -57,6 +57,15 @@ class ProgressBar:
         if self.bar:
             self.bar.stop()
 
+    def stage(self, title: str, total: int) -> None:
+        """Begin another part of the work under the same bar, unless it has begun."""
+        if title == self.title:
+            return
+        self.title, self.total, self.done = title, total, 0
+        self.started, self.first = time.monotonic(), 0
+        if self.bar:
+            self.bar.reset(self.row, total=total, description=title)
+
     def update(self, done: int, text: str = "") -> None:
         """Say how far it is; on a plain output a line appears every ten seconds and at the end."""
         self.done = done
@@ -108,5 +117,7 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
     path = folder / "metrics.jsonl"
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         row = json.loads(line)
-        by_kind[row["step"], "validation" if any(name.startswith("val_") for name in row) else "training"] = row
+        by_kind[row["step"], "validation" if any(name.startswith("val_") for name in row) else "training"] = (
+            row
+        )
     return list(by_kind.values())

@@ -31,7 +31,7 @@ from tubelet.train.build import (
 from tubelet.train.checkpoint import TrainingState, load_newest_state, save_state
 from tubelet.train.device import pick_device
 from tubelet.train.ema import Ema
-from tubelet.train.evaluate import evaluate_classifier, test_set
+from tubelet.train.evaluate import evaluate_classifier, evaluation_set
 from tubelet.train.log import MetricsLog, ProgressBar
 from tubelet.train.loop import LoopState, StepReport, train
 from tubelet.train.optim import param_groups
@@ -184,7 +184,9 @@ class WiredRun:
         if isinstance(task, Classification):
             figures, _ = evaluate_classifier(task, spec, self.splits.val, cache=self.watched)
         else:
-            figures = task.evaluate(evaluation_loader(test_set(spec, self.splits.val), batch_size=16, num_workers=0))
+            figures = task.evaluate(
+                evaluation_loader(evaluation_set(spec, self.splits.val), batch_size=16, num_workers=0)
+            )
         self.task.model.train()
         return {f"val_{name}": value for name, value in figures.items()}
 
@@ -203,7 +205,7 @@ class WiredRun:
                     on_progress=bar.update,
                 )
         spec = replace(self.recipe.input, num_clips=1, num_crops=1)
-        loader = evaluation_loader(test_set(spec, self.splits.test), batch_size=16, num_workers=0)
+        loader = evaluation_loader(evaluation_set(spec, self.splits.test), batch_size=16, num_workers=0)
         return task.evaluate(loader), None
 
 

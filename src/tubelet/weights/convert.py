@@ -86,7 +86,9 @@ def export(checkpoint: Checkpoint, folder: Path, to: str) -> None:
         hf["id2label"] = {str(i): label for i, label in enumerate(checkpoint.labels)}
         hf["label2id"] = {label: i for i, label in enumerate(checkpoint.labels)}
     _write_whole(folder / "model.safetensors", lambda path: save_file(tensors, path, {"format": "pt"}))
-    _write_whole(folder / "config.json", lambda path: path.write_text(json.dumps(hf, indent=2), encoding="utf-8"))
+    _write_whole(
+        folder / "config.json", lambda path: path.write_text(json.dumps(hf, indent=2), encoding="utf-8")
+    )
 
 
 def finetune_state(

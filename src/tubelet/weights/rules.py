@@ -66,7 +66,9 @@ def to_ours(official: Mapping[str, Tensor], rules: Sequence[Rule]) -> dict[str, 
             converted[rule.ours.format(**fields)] = _squeeze(key, tensor, rule.squeeze)
         elif isinstance(rule, Split):
             if tensor.shape[0] % len(rule.ours):
-                raise WeightsError(f"{key} {tuple(tensor.shape)} does not split into {len(rule.ours)} tensors")
+                raise WeightsError(
+                    f"{key} {tuple(tensor.shape)} does not split into {len(rule.ours)} tensors"
+                )
             names = [pattern.format(**fields) for pattern in rule.ours]
             converted.update(zip(names, tensor.chunk(len(names)), strict=True))
     if unclaimed:
@@ -89,7 +91,9 @@ def to_official(ours: Mapping[str, Tensor], rules: Sequence[Rule]) -> dict[str, 
             parts = [pattern.format(**fields) for pattern in rule.ours]
             missing = [part for part in parts if part not in ours]
             if missing:
-                raise WeightsError(f"{rule.official.format(**fields)} cannot be made without {listing(missing)}")
+                raise WeightsError(
+                    f"{rule.official.format(**fields)} cannot be made without {listing(missing)}"
+                )
             converted[rule.official.format(**fields)] = torch.cat([ours[part] for part in parts])
     if unclaimed:
         raise WeightsError(f"no rule claims {listing(unclaimed)}")

@@ -219,7 +219,9 @@ def _depth(state: Mapping[str, Tensor], prefix: str) -> int:
 def _published_heads(dim: int) -> int:
     head_dim = 80 if dim == 1280 else 64
     if dim % head_dim:
-        raise WeightsError(f"no published VideoMAE is {dim} wide; give a config that says how many heads it has")
+        raise WeightsError(
+            f"no published VideoMAE is {dim} wide; give a config that says how many heads it has"
+        )
     return dim // head_dim
 
 
@@ -262,7 +264,9 @@ def config_to_hf(config: ClassifierConfig | PretrainerConfig) -> dict[str, Any]:
             "decoder_hidden_size": config.decoder_dim,
             "decoder_num_hidden_layers": config.decoder_depth,
             "decoder_num_attention_heads": config.decoder_num_heads,
-            "decoder_intermediate_size": int(config.decoder_dim * (config.decoder_mlp_ratio or encoder.mlp_ratio)),
+            "decoder_intermediate_size": int(
+                config.decoder_dim * (config.decoder_mlp_ratio or encoder.mlp_ratio)
+            ),
             "norm_pix_loss": config.normalize_target,
             "use_mean_pooling": False,
         }
