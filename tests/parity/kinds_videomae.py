@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -73,14 +74,15 @@ def load(case: Case, config: Any, state: dict[str, Tensor]) -> tuple[nn.Module, 
     return model, rules
 
 
+def store(seen: dict[str, Tensor], name: str, _module: nn.Module, _inputs: Any, output: Tensor) -> None:
+    seen[name] = output
+
+
 @contextmanager
 def recorded_outputs(modules: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
     """What the named modules return during a forward pass."""
     seen: dict[str, Tensor] = {}
-    handles = [
-        module.register_forward_hook(lambda _m, _i, output, name=name: seen.__setitem__(name, output))
-        for name, module in modules.items()
-    ]
+    handles = [module.register_forward_hook(partial(store, seen, name)) for name, module in modules.items()]
     try:
         yield seen
     finally:

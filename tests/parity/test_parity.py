@@ -1,5 +1,7 @@
 """Every recorded case of a folder, run by its `kind`: `pytest tests/parity --golden DIR -k KIND`."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.parity import kinds_pixels, kinds_sampling, kinds_training, kinds_videomae
@@ -10,7 +12,9 @@ CHECKS = {**kinds_sampling.CHECKS, **kinds_pixels.CHECKS, **kinds_training.CHECK
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in metafunc.fixturenames:
-        cases = read_cases(metafunc.config.getoption("--golden"))
+        folder = metafunc.config.getoption("--golden")
+        assert isinstance(folder, Path)
+        cases = read_cases(folder)
         metafunc.parametrize("case", cases, ids=[f"{case.kind}:{case.path.stem}" for case in cases])
 
 

@@ -242,10 +242,9 @@ class PyAVReader:
 
     def _seek(self, entry: int) -> None:
         """Empties the decoder and makes packet `entry`, or a keyframe before it, the next to be read."""
+        self._drain()
         if self._troubled:
             self._restart()  # emptying a decoder does not rid it of all that an error left behind
-        else:
-            self._drain()
         # Some formats search their tables by time of presentation, others by time of decoding.
         times = [self.index.packets[entry].pts, self.index.packets[entry].dts] if self.index.by_time else []
         for time in times:

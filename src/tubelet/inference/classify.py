@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import torch
 from jaxtyping import Float, UInt8
@@ -13,6 +14,7 @@ from tubelet.errors import ConfigError, VideoError
 from tubelet.inference.load import LoadedModel
 from tubelet.inference.results import Classification, rank
 from tubelet.metrics.views import View, merge_views
+from tubelet.models.backbone import Backbone
 
 
 def classify(loaded: LoadedModel, video: Video | str | Path) -> Classification:
@@ -34,9 +36,10 @@ def classify(loaded: LoadedModel, video: Video | str | Path) -> Classification:
 
 def embed(loaded: LoadedModel, video: Video | str | Path) -> Float[Tensor, "dim"]:
     """One vector for a video: the mean of the model's features over its views."""
+    model = cast(Backbone, loaded.model)
     with torch.inference_mode():
         features = [
-            loaded.model.features(to_model(views.to(loaded.device), loaded.input.mean, loaded.input.std))
+            model.features(to_model(views.to(loaded.device), loaded.input.mean, loaded.input.std))
             for views in test_views(loaded, video)
         ]
     return torch.cat(features).float().mean(dim=0).cpu()

@@ -1,6 +1,5 @@
 """What inference returns: frozen values with a short repr and a `to_dict`."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +33,7 @@ class Classification:
         return f"Classification({shown}{more})"
 
 
-def rank(probabilities: Float[Tensor, "classes"], labels: Sequence[str]) -> Classification:
+def rank(probabilities: Float[Tensor, "classes"], labels: tuple[str, ...]) -> Classification:
     """Labels sorted by probability."""
     order = probabilities.argsort(descending=True).tolist()
     return Classification(tuple(labels[i] for i in order), tuple(float(probabilities[i]) for i in order))

@@ -113,6 +113,8 @@ class Encoder(nn.Module):
     replaces by its own.
     """
 
+    position: Tensor
+
     def __init__(self, config: EncoderConfig, *, last_norm: bool):
         super().__init__()
         self.config = config
@@ -261,6 +263,8 @@ class VideoMAEPretrainer(nn.Module):
 
 class Decoder(nn.Module):
     """A few narrow blocks over all tokens and a linear map to the pixels of a tubelet."""
+
+    position: Tensor
 
     def __init__(self, config: PretrainerConfig):
         super().__init__()

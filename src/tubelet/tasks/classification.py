@@ -63,7 +63,8 @@ class Classification:
             # The draw belongs to this set of clips, whatever step or device they meet on.
             first = batch.ids[0]
             generator = counter_generator(self.seed, "mix", first.epoch, first.sample, len(batch))
-            drawn = draw_mix(self.mix, len(batch), *clips.shape[-2:], generator)
+            rows, columns = clips.shape[-2:]
+            drawn = draw_mix(self.mix, len(batch), rows, columns, generator)
             clips = apply_mix(clips, drawn)
             target = mix_targets(labels, drawn, self.num_classes, self.smoothing)
         logits = self.model(clips).float()

@@ -54,7 +54,9 @@ def evaluate_classifier(
     return task.judge(scores), scores
 
 
-def evaluation_set(spec: InputSpec, samples: Sequence[Sample], *, cache: FrameCache | None = None) -> VideoDataset:
+def evaluation_set(
+    spec: InputSpec, samples: Sequence[Sample], *, cache: FrameCache | None = None
+) -> VideoDataset:
     """Videos with all their test views; nothing about them is random."""
     return VideoDataset(
         samples=samples, plan=spec.test_plan(), transform=spec.test_transform(), random=False, cache=cache

@@ -156,7 +156,7 @@ class WiredRun:
         if self.ema is not None and saved.ema is not None:
             self.ema.model.load_state_dict(saved.ema)
         self.console.print(f"going on from step {saved.step}", highlight=False)
-        return LoopState(step=saved.step, **saved.counts)
+        return LoopState(saved.step, saved.counts["videos_read"], saved.counts["videos_failed"])
 
     def save(self, state: LoopState) -> None:
         """Write everything that changes during a run."""
@@ -272,4 +272,4 @@ def set_recompute(model: nn.Module, recompute: bool) -> None:
     """Switch the recomputation of activations on or off in every part that has it."""
     for module in model.modules():
         if hasattr(module, "recompute"):
-            module.recompute = recompute  # pyright: ignore[reportAttributeAccessIssue]
+            setattr(module, "recompute", recompute)  # noqa: B010 - a plain attribute, which nn.Module hides from types

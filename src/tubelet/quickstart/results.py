@@ -1,0 +1,188 @@
+"""Everything the quickstart found, as plain values: what `results.json` holds and the page is made from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Int64
+from torch import Tensor
+
+from tubelet.config import to_plain
+from tubelet.data.audit import Rate
+from tubelet.inference.results import Classification
+from tubelet.metrics.accuracy import confusion_matrix
+from tubelet.quickstart.compare import PairedComparison, compare, reversal_confusions, verdict
+from tubelet.quickstart.plan import QuickstartPlan
+from tubelet.recipes import Recipe
+from tubelet.tasks.classification import VideoScores
+from tubelet.train.log import read_metrics
+from tubelet.train.run import RunResult
+
+# The two classifiers, by the names of their folders, as sentences call them.
+ARMS = {"finetuned": "the pre-trained model", "scratch": "the model from scratch"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runs:
+    """The three trainings."""
+
+    pretrained: RunResult
+    finetuned: RunResult
+    scratch: RunResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """One file, classified through the checkpoint folder like any other video."""
+
+    file: str
+    label: int
+    answer: Classification
+
+
+def collect(
+    plan: QuickstartPlan,
+    seed: int,
+    runs: Runs,
+    prediction: Prediction,
+    *,
+    environment: Mapping[str, str | int],
+    seconds: Mapping[str, float],
+) -> dict[str, Any]:
+    """All figures of a finished quickstart; only numbers JSON knows."""
+    classes = plan.data.classes
+    tests = {"finetuned": tested(runs.finetuned), "scratch": tested(runs.scratch)}
+    compared = compare(*(right(test).tolist() for test in tests.values()))
+    found = {
+        "format": "tubelet-quickstart",
+        "seed": seed,
+        "classes": classes,
+        "chance": 1 / len(classes),
+        "reversal_pairs": plan.data.reversal_pairs,
+        "videos_per_split": plan.sizes,
+        "views_per_video": views_per_video(plan.finetuning(seed)),
+        "models": {arm: judged(test, plan) for arm, test in tests.items()},
+        "comparison": compared_figures(compared),
+        "pretraining": runs.pretrained.metrics,
+        "prediction": {
+            "file": prediction.file,
+            "label": classes[prediction.label],
+            **prediction.answer.to_dict(),
+        },
+        "videos": per_video(tests, classes),
+        "curves": {
+            "pretrained": curves(runs.pretrained.folder, plan.pretraining(seed), plan),
+            "finetuned": curves(runs.finetuned.folder, plan.finetuning(seed), plan),
+            "scratch": curves(runs.scratch.folder, plan.finetuning(seed), plan),
+        },
+        "settings": {
+            "plan": to_plain(plan),
+            "pretraining": to_plain(plan.pretraining(seed)),
+            "finetuning": to_plain(plan.finetuning(seed)),
+        },
+        "environment": dict(environment),
+        "seconds": {**seconds, "total": sum(seconds.values())},
+    }
+    return json_ready(found)
+
+
+def tested(result: RunResult) -> VideoScores:
+    assert result.test is not None, "the data set of the quickstart has test videos"
+    return result.test
+
+
+def right(test: VideoScores) -> Tensor:
+    """Whether the best label of each video is the true one."""
+    return test.scores.argmax(dim=1) == test.labels
+
+
+def views_per_video(recipe: Recipe) -> dict[str, int]:
+    return {"clips": recipe.input.num_clips, "crops": recipe.input.num_crops}
+
+
+def judged(test: VideoScores, plan: QuickstartPlan) -> dict[str, Any]:
+    """One classifier on the held-out videos."""
+    confusion = confusion_matrix(test.scores, test.labels)
+    classes = plan.data.classes
+    pairs = reversal_confusions(confusion, plan.data.reversal_pairs)
+    return {
+        "top1": Rate(right=int(right(test).sum()), of=len(test.labels)).to_dict(),
+        "per_class": class_rates(confusion, classes),
+        "confusion": confusion.tolist(),  # rows: the truth
+        "reversals": [
+            {
+                "first": classes[pair.first],
+                "second": classes[pair.second],
+                "first_as_second": pair.first_as_second,
+                "second_as_first": pair.second_as_first,
+            }
+            for pair in pairs
+        ],
+        "errors": int((~right(test)).sum()),
+        "errors_inside_pairs": sum(pair.total for pair in pairs),
+    }
+
+
+def class_rates(confusion: Int64[Tensor, "classes classes"], classes: tuple[str, ...]) -> dict[str, Any]:
+    """Accuracy of every class, with its interval."""
+    return {
+        name: Rate(right=int(row[i]), of=int(row.sum())).to_dict()
+        for i, (name, row) in enumerate(zip(classes, confusion, strict=True))
+    }
+
+
+def compared_figures(compared: PairedComparison) -> dict[str, Any]:
+    sentence = verdict(*ARMS.values(), compared)
+    return {
+        "both_right": compared.both,
+        "only_finetuned_right": compared.only_first,
+        "only_scratch_right": compared.only_second,
+        "neither_right": compared.neither,
+        "p_value": compared.p_value,
+        "sentence": sentence[0].upper() + sentence[1:],
+    }
+
+
+def per_video(tests: Mapping[str, VideoScores], classes: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Every held-out video with the probabilities both classifiers gave, in the order of `classes`."""
+    first, *others = tests.values()
+    assert all(test.names == first.names for test in others), "both were tested on the same videos"
+    return [
+        {
+            "file": Path(name).name,
+            "label": classes[int(first.labels[i])],
+            **{
+                arm: {
+                    "best": classes[int(test.scores[i].argmax())],
+                    "right": bool(right(test)[i]),
+                    "scores": [round(score, 6) for score in test.scores[i].tolist()],
+                }
+                for arm, test in tests.items()
+            },
+        }
+        for i, name in enumerate(first.names)
+    ]
+
+
+def curves(folder: Path, recipe: Recipe, plan: QuickstartPlan) -> dict[str, list[list[float]]]:
+    """What a run has logged, by name: pairs of (epochs done, value)."""
+    steps_per_epoch = plan.num_train // recipe.optim.batch_size
+    found: dict[str, list[list[float]]] = {}
+    for row in read_metrics(folder):
+        for name, value in row.items():
+            if name != "step" and isfinite(value):
+                found.setdefault(name, []).append([row["step"] / steps_per_epoch, value])
+    return found
+
+
+def json_ready(value: Any) -> Any:
+    """Lists for tuples, and None for numbers that JSON does not know."""
+    if isinstance(value, Mapping):
+        return {str(key): json_ready(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_ready(item) for item in value]
+    if isinstance(value, float) and not isfinite(value):
+        return None
+    return value

@@ -1,0 +1,56 @@
+import math
+
+import pytest
+import torch
+
+from tubelet.ops import backend
+from tubelet.ops.attention import attention, attention_definition
+
+
+def qkv(queries: int, keys: int, head_dim: int = 8) -> tuple[torch.Tensor, ...]:
+    return tuple(torch.randn(2, 3, n, head_dim, requires_grad=True) for n in (queries, keys, keys))
+
+
+@pytest.mark.parametrize("written_out", [True, False])
+@pytest.mark.parametrize(("queries", "keys"), [(5, 5), (1, 7), (300, 300)])
+def test_the_fast_twin_equals_the_definition(
+    queries: int, keys: int, written_out: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(backend, "onednn_multiplies", lambda: written_out)
+    inputs, scale = qkv(queries, keys), 0.37
+    fast, slow = attention(*inputs, scale), attention_definition(*inputs, scale)
+    torch.testing.assert_close(fast, slow, rtol=1e-5, atol=1e-5)
+    direction = torch.randn_like(slow)
+    for ours, theirs in zip(
+        torch.autograd.grad(fast, inputs, direction),
+        torch.autograd.grad(slow, inputs, direction),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_attention_is_a_weighted_mean_of_values():
+    q, k, _ = qkv(4, 6)
+    torch.testing.assert_close(attention(q, k, torch.ones(2, 3, 6, 8), 1.0), torch.ones(2, 3, 4, 8))
+
+
+def test_attention_without_scores_takes_the_mean():
+    q, k, v = qkv(4, 6)
+    expected = v.mean(dim=2, keepdim=True).expand(2, 3, 4, 8)
+    torch.testing.assert_close(attention(q, k, v, 0.0), expected)
+
+
+def test_attention_does_not_care_about_the_order_of_keys():
+    q, k, v = qkv(4, 6)
+    order = torch.randperm(6)
+    torch.testing.assert_close(
+        attention(q, k[:, :, order], v[:, :, order], 0.5), attention(q, k, v, 0.5), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_a_key_far_above_the_others_is_copied():
+    q = torch.ones(1, 1, 1, 4)
+    k = torch.zeros(1, 1, 3, 4)
+    k[0, 0, 1] = 100.0
+    v = torch.randn(1, 1, 3, 4)
+    torch.testing.assert_close(attention(q, k, v, 1 / math.sqrt(4))[0, 0, 0], v[0, 0, 1])
