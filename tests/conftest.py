@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.tiny import write_motions
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -13,6 +15,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=Path(__file__).parent / "golden",
         help="folder of recorded cases that tests/parity runs (default: tests/golden)",
     )
+    parser.addoption(
+        "--manifests",
+        type=Path,
+        default=Path(__file__).parent / "weights" / "manifests",
+        help="folder of key lists of published checkpoints that tests/weights converts (default: the packed ones)",
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -20,3 +28,9 @@ def one_thread():
     """Recorded cases are single-threaded, and two cores shared by spinning threads are slower than one."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def motions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a few short videos of two motions in three splits; not to be written to."""
+    return write_motions(tmp_path_factory.mktemp("data") / "motions")

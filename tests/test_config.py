@@ -84,6 +84,7 @@ def test_every_recipe_survives_toml(name: str, recipe: Recipe, tmp_path: Path):
         ("limit=5e-4", "limit", 5e-4),
         ("limit=.5", "limit", 0.5),
         ("limit=2", "limit", 2.0),
+        ("name=.hidden", "name", ".hidden"),
         ("limit=none", "limit", None),
         ('many=["p", "q"]', "many", ("p", "q")),
         ("either=3", "either", 3),
@@ -147,7 +148,7 @@ def test_wrong_plain_values_are_refused_by_path(plain: dict[str, Any], message: 
 
 def test_something_else_than_a_table_is_refused():
     with pytest.raises(ConfigError, match="model is 3; it has to be a table"):
-        from_plain(Outer, 3, "model")  # pyright: ignore[reportArgumentType]
+        from_plain(Outer, 3, "model")
 
 
 def test_a_missing_or_malformed_file_is_named(tmp_path: Path):

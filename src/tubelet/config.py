@@ -35,11 +35,13 @@ def to_plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def from_plain(kind: type[T], plain: Mapping[str, Any], where: str = "") -> T:
+def from_plain(kind: type[T], plain: Any, where: str = "") -> T:
     """The dataclass `kind` made from nested dicts; unknown, missing and ill-typed keys are ConfigErrors.
 
     `where` is the dotted path of `plain` inside the whole, for messages.
     """
+    if not isinstance(plain, Mapping):
+        raise ConfigError(f"{where or 'this'} is {plain!r}; it has to be a table")
     hints = typing.get_type_hints(kind)
     fields = {f.name: f for f in dataclasses.fields(typing.cast(Any, kind)) if f.init}
     for key in plain:
@@ -126,7 +128,8 @@ def _parse(text: str) -> Any:
     if text.lower() == "none":
         return None
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        # TOML wants a digit before the point; people do not.
+        return tomllib.loads(f"value = {'0' * text.startswith('.')}{text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
 

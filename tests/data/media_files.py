@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
+from av.video.stream import VideoStream
 from torch import Tensor
 
 HEIGHT, WIDTH = 48, 64
@@ -36,6 +37,7 @@ def write_video(
 ) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=fps, options=options or {})
+        assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
         if times is not None:
             stream.codec_context.time_base = Fraction(1, 1000)

@@ -17,6 +17,7 @@ def draws_of(index: int, sprites: int = 2) -> Draws:
         sprites=sprites,
         speed=(0.5, 0.8),
         colours=("red", "green", "blue"),
+        background=(0.3, 0.7),
         shake=0.0,
         distractors=0,
         moving_distractors=False,

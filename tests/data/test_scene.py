@@ -13,6 +13,7 @@ def scene(index: int) -> Scene:
         sprites=2,
         speed=(0.5, 0.8),
         colours=("red", "green", "blue", "pink"),
+        background=(0.3, 0.7),
         shake=0.1,
         distractors=2,
         moving_distractors=True,

@@ -8,6 +8,7 @@ from itertools import pairwise
 import torch
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.video.frame import PictureType
 from av.video.stream import VideoStream
 from jaxtyping import Float64
 from torch import Tensor
@@ -46,19 +47,17 @@ class FrameIndex:
     loss: str = ""  # why promised frames after the readable ones cannot be had
 
 
-def build_index(path: str) -> FrameIndex:
-    """Reads the file once from end to end.
+def build_index(path: str, container: InputContainer, stream: VideoStream) -> FrameIndex:
+    """Reads the newly opened file once from end to end; afterwards the container has to seek.
 
     Frames shown before the first keyframe are left out, as in every player: what they build on lies before
     the start of the file.
     """
-    container, stream = open_video(path)
-    with container:
-        packets = _list_packets(path, container, stream)
-        if not packets:
-            raise VideoError(f"{path}: the video stream holds no frames")
-        if _has_usable_times(container, stream, packets):
-            return _timed_index(path, container, stream, packets)
+    packets = _list_packets(path, container, stream)
+    if not packets:
+        raise VideoError(f"{path}: the video stream holds no frames")
+    if _has_usable_times(container, stream, packets):
+        return _timed_index(path, container, stream, packets)
     return _counted_index(path)
 
 
@@ -151,7 +150,9 @@ def _first_lost_time(container: InputContainer, stream: VideoStream, num_packets
 def _counted_index(path: str) -> FrameIndex:
     """The index of a stream without usable times: its frames have to be decoded to be counted."""
     container, stream = open_video(path)
-    pts, num_readable, loss = [], None, ""
+    pts: list[int | None] = []
+    is_b: list[bool] = []
+    num_readable, loss = None, ""
     with container:
         for packet in container.demux(stream):
             try:
@@ -161,16 +162,19 @@ def _counted_index(path: str) -> FrameIndex:
             if any(frame.is_corrupt for frame in frames):
                 loss = loss or "the stream is damaged"
             if loss and num_readable is None:
-                num_readable = len(pts)
+                # B-frames shown just before a damaged picture build on it.
+                num_readable = next((i for i in range(len(pts), 0, -1) if not is_b[i - 1]), 0)
             pts.extend(frame.pts for frame in frames)
+            is_b.extend(frame.pict_type == PictureType.B for frame in frames)
         fps = _frame_rate(stream, [])
         base = stream.time_base or 1
     if not pts or num_readable == 0:
         raise VideoError(f"{path}: no frame can be decoded" + (f": {loss}" if loss else ""))
-    if None in pts or any(b <= a for a, b in pairwise(pts)):
-        seconds = [i / fps for i in range(len(pts))]
+    times = [p for p in pts if p is not None]
+    if len(times) == len(pts) and all(a < b for a, b in pairwise(times)):
+        seconds = [float(time * base) for time in times]
     else:
-        seconds = [float(p * base) for p in pts]
+        seconds = [i / fps for i in range(len(pts))]
     counts = tuple(range(len(pts) if num_readable is None else num_readable))
     return FrameIndex(
         by_time=False,

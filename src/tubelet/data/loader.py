@@ -4,6 +4,7 @@ Batch k of epoch e is a fixed set of videos, whatever the number of devices, mic
 only divide it. That alone makes a run that resumes equal to one that never stopped.
 """
 
+import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
@@ -123,5 +124,14 @@ def _loader(
         num_workers=num_workers,
         pin_memory=pin,
         multiprocessing_context="forkserver" if num_workers else None,
+        worker_init_fn=ignore_interrupts,
     )
     return cast(DataLoader[ClipBatch], loader)
+
+
+def ignore_interrupts(worker: int) -> None:
+    """Leave Ctrl-C to the main process, which still needs its workers to finish the step and save.
+
+    A terminal sends it to all of them at once.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

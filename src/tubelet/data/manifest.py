@@ -77,9 +77,7 @@ def read_annotations(
         named_by = path / "train" if (path / "train").is_dir() else path / split
         return read_class_folders(path / split, classes=class_folder_names(named_by))
     if split != "train":
-        raise DataError(
-            f"{path}: has neither {split}.csv nor a folder {split}/, so there is no {split!r} split"
-        )
+        raise DataError(f"{path}: has no split {split!r}: neither {split}.csv nor a folder {split}/")
     return read_class_folders(path)
 
 

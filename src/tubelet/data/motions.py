@@ -100,12 +100,14 @@ def slid(centre: Tensor, x: float, y: float, progress: Times) -> Float64[Tensor,
     return cycle(centre + progress[:, None, None] * step)
 
 
-def move_right(draws: Draws, times: Times) -> Paths:
-    return replace(keep_still(draws, times), centre=slid(draws.centre, draws.speed, 0.0, times))
+def slide(x: float, y: float) -> Programme:
+    """At the clip's speed in the direction (x to the right, y down), given as a vector of length 1."""
 
+    def programme(draws: Draws, times: Times) -> Paths:
+        centre = slid(draws.centre, x * draws.speed, y * draws.speed, times)
+        return replace(keep_still(draws, times), centre=centre)
 
-def move_down(draws: Draws, times: Times) -> Paths:
-    return replace(keep_still(draws, times), centre=slid(draws.centre, 0.0, draws.speed, times))
+    return programme
 
 
 def rotate_clockwise(draws: Draws, times: Times) -> Paths:
@@ -168,15 +170,24 @@ def spin_then_slide(draws: Draws, times: Times) -> Paths:
     )
 
 
+HALF = 0.5**0.5
+
+
 def _motion(label: str, template: str, programme: Programme, sprites: int = 1) -> Motion:
     return Motion(label=label, template=template, programme=programme, sprites=sprites)
 
 
 MOTIONS: dict[str, Motion] = {
-    "move_right": _motion("moving right", "Moving [something] right", move_right),
-    "move_left": _motion("moving left", "Moving [something] left", backwards(move_right)),
-    "move_down": _motion("moving down", "Moving [something] down", move_down),
-    "move_up": _motion("moving up", "Moving [something] up", backwards(move_down)),
+    "move_right": _motion("moving right", "Moving [something] right", slide(1.0, 0.0)),
+    "move_left": _motion("moving left", "Moving [something] left", backwards(slide(1.0, 0.0))),
+    "move_down": _motion("moving down", "Moving [something] down", slide(0.0, 1.0)),
+    "move_up": _motion("moving up", "Moving [something] up", backwards(slide(0.0, 1.0))),
+    "move_down_right": _motion("moving down right", "Moving [something] down right", slide(HALF, HALF)),
+    "move_up_left": _motion("moving up left", "Moving [something] up left", backwards(slide(HALF, HALF))),
+    "move_up_right": _motion("moving up right", "Moving [something] up right", slide(HALF, -HALF)),
+    "move_down_left": _motion(
+        "moving down left", "Moving [something] down left", backwards(slide(HALF, -HALF))
+    ),
     "rotate_cw": _motion("rotating clockwise", "Turning [something] clockwise", rotate_clockwise),
     "rotate_ccw": _motion(
         "rotating counterclockwise", "Turning [something] counterclockwise", backwards(rotate_clockwise)
@@ -208,6 +219,8 @@ MOTIONS: dict[str, Motion] = {
 REVERSAL_PAIRS: tuple[tuple[str, str], ...] = (
     ("move_right", "move_left"),
     ("move_down", "move_up"),
+    ("move_down_right", "move_up_left"),
+    ("move_up_right", "move_down_left"),
     ("rotate_cw", "rotate_ccw"),
     ("grow", "shrink"),
     ("open", "close"),

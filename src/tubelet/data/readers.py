@@ -1,7 +1,7 @@
 """How frames come out of a file: what a reader has to offer, and the one that stands on PyAV."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import accumulate
 from typing import Protocol, runtime_checkable
 
@@ -48,23 +48,24 @@ class PyAVReader:
 
     def __init__(self, path: str):
         self.path = path
-        self.index = build_index(path)
+        self._container, self._stream = open_video(path)
+        try:
+            self.index = build_index(path, self._container, self._stream)
+        except VideoError:
+            self._container.close()
+            raise
         self.seconds = self.index.seconds
         self.fps = self.index.fps
-        # The last time stamp among each packet and those before it: once it has come out, so have they all.
-        times = (-(2**63) if p.pts is None or p.is_hidden else p.pts for p in self.index.packets)
-        self._settled_by = list(accumulate(times, max))
-        self._entry_of = dict(zip(self.index.packet, self.index.entry, strict=True))
-        self._damage: dict[int, str] = {}  # packet -> what is wrong with it
-        self._size: tuple[int, int] | None = None
-        self._open()
-
-    def _open(self) -> None:
-        self._container, self._stream = open_video(self.path)
         context = self._stream.codec_context
         self._stored_size = (context.height, context.width)
         self._can_skip = self.index.by_time and context.codec.canonical_name in SKIPPABLE
-        self._begin(self._container.demux(self._stream), packet=0)
+        self._size: tuple[int, int] | None = None
+        self._entry_of = dict(zip(self.index.packet, self.index.entry, strict=True))
+        # The last time stamp among each packet and those before it: once it has come out, so have they all.
+        times = (-(2**63) if p.pts is None or p.is_hidden else p.pts for p in self.index.packets)
+        self._settled_by = list(accumulate(times, max))
+        self._damage: dict[int, str] = {}  # packet -> what is wrong with it
+        self._begin(iter(()), packet=len(self.index.packets) + 1)  # at the end: whatever is asked for, seek
 
     def _begin(self, packets: Iterator[av.Packet], packet: int) -> None:
         """Notes the position of an empty decoder that is about to read `packet`."""
@@ -199,14 +200,14 @@ class PyAVReader:
     def _number(self, pts: int | None, otherwise: int) -> int:
         return otherwise if pts is None else self.index.number.get(pts, otherwise)
 
-    def _settle(self, indices: Iterable[int]) -> None:
+    def _settle(self, indices: Collection[int]) -> None:
         """Decodes on until the pictures that these frames build on have come out too.
 
         A picture is known to be damaged when it comes out, which may be after those that build on it.
         """
-        if not self.index.by_time:
+        if not self.index.by_time or not indices:
             return
-        last = max((self._settled_by[self.index.packet[i]] for i in indices), default=0)
+        last = max(self._settled_by[self.index.packet[i]] for i in indices)
         while self._newest is None or self._newest < last:
             packet = next(self._packets, None)
             if packet is None:
@@ -215,6 +216,8 @@ class PyAVReader:
 
     def _drain(self) -> None:
         """Lets the pictures that are still in the decoder come out; afterwards it has to be emptied."""
+        if self._fed < self._begun:
+            return  # nothing went in
         try:
             for frame in self._stream.codec_context.decode(None):
                 self._take(frame)
@@ -238,7 +241,8 @@ class PyAVReader:
         """Back to the first packet, in a way that works for every format."""
         self._drain()
         self._container.close()
-        self._open()
+        self._container, self._stream = open_video(self.path)
+        self._begin(self._container.demux(self._stream), packet=0)
 
     def _seek(self, entry: int) -> None:
         """Empties the decoder and makes packet `entry`, or a keyframe before it, the next to be read."""

@@ -87,6 +87,7 @@ def draw_scene(
     sprites: int,
     speed: tuple[float, float],
     colours: tuple[str, ...],
+    background: tuple[float, float],
     shake: float,
     distractors: int,
     moving_distractors: bool,
@@ -98,7 +99,11 @@ def draw_scene(
     return Scene(
         draws=draws,
         looks=tuple(Look(shape=_choice(SHAPES, generator), colour=palette[i]) for i in range(sprites)),
-        background=(_level(generator), _level(generator), _level(generator)),
+        background=(
+            uniform(*background, generator),
+            uniform(*background, generator),
+            uniform(*background, generator),
+        ),
         lattices=tuple(
             torch.randint(0, 2**16, (4, k, k), generator=generator, dtype=torch.int32) for k in OCTAVES
         ),
@@ -160,12 +165,8 @@ def _draw_occluder(generator: Generator) -> Occluder:
         upright=bool(integer(0, 2, generator)),
         centre=uniform(0.0, 1.0, generator),
         half_width=uniform(0.03, 0.06, generator),
-        grey=_level(generator),
+        grey=uniform(0.3, 0.7, generator),
     )
-
-
-def _level(generator: Generator) -> float:
-    return uniform(0.3, 0.7, generator)
 
 
 def _choice(options: tuple[str, ...] | list[str], generator: Generator) -> str:

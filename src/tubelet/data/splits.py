@@ -52,9 +52,7 @@ def read_split(path: Path, split: str, *, labelled: bool = True) -> Annotations 
     """The annotations of a split, or None where the data set does not have it."""
     if not path.is_dir():
         return None
-    if not any(
-        (path / name.format(split=split)).exists() for name in ("{split}.csv", "{split}.txt", "{split}")
-    ):
+    if not any((path / f"{split}{ending}").exists() for ending in (".csv", ".txt", ".list", "")):
         return None
     return read_annotations(path, split, labelled=labelled)
 
@@ -71,6 +69,7 @@ def hold_out(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[S
                 f"class {label} has {len(members)} video; hold out needs 2 of each class, or give a val split"
             )
         order = sorted(members, key=lambda sample: counter_seed(seed, "hold out", sample.id))
-        held_ids.update(sample.id for sample in order[: max(1, round(share * len(members)))])
+        num_held = min(max(1, round(share * len(members))), len(members) - 1)
+        held_ids.update(sample.id for sample in order[:num_held])
     kept = [sample for sample in samples if sample.id not in held_ids]
     return kept, [sample for sample in samples if sample.id in held_ids]

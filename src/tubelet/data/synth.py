@@ -36,6 +36,7 @@ class SynthConfig:
     radius: tuple[float, float] = (0.10, 0.20)  # of the smallest and the largest sprite
     speed: tuple[float, float] = (0.5, 0.8)  # frame widths, turns or sweeps per clip
     colours: tuple[str, ...] = tuple(COLOURS)
+    background: tuple[float, float] = (0.3, 0.7)  # range of its mean in each colour; 1 is white
     texture: float = 0.25  # two standard deviations of the background; 1 is black to white
     noise: float = 0.02  # largest error of a pixel; 1 is black to white
     shake: float = 0.0  # largest camera movement
@@ -58,7 +59,11 @@ class SynthConfig:
         related = [name for name in self.motions if MOTIONS[name].sprites == 2]
         if self.sprites < 1 or (related and self.sprites != 2):
             raise ConfigError(f"sprites {self.sprites}: must be at least 1, and exactly 2 for {related}")
-        for name, (low, high), limit in (("radius", self.radius, 0.3), ("speed", self.speed, 1.0)):
+        for name, (low, high), limit in (
+            ("radius", self.radius, 0.3),
+            ("speed", self.speed, 1.0),
+            ("background", self.background, 1.0),
+        ):
             if not 0 < low <= high <= limit:
                 raise ConfigError(f"{name} ({low}, {high}): must be ascending and within (0, {limit}]")
         for name, limit in (
@@ -105,6 +110,29 @@ LEVELS: dict[str, SynthConfig] = {
     "L3": _L3,  # strong texture, shake, moving distractors, an occluder
 }
 
+# What `tubelet quickstart` trains on: four reversal pairs that a very small video transformer learns in minutes.
+# Large bright sprites on dark ground, because the sign of their contrast is then always the same.
+QUICKSTART = SynthConfig(
+    motions=(
+        "move_right",
+        "move_left",
+        "move_down",
+        "move_up",
+        "move_down_right",
+        "move_up_left",
+        "move_up_right",
+        "move_down_left",
+    ),
+    size=32,
+    sprites=1,
+    radius=(0.2, 0.3),
+    speed=(0.8, 1.0),
+    colours=("yellow", "cyan", "orange", "pink"),
+    background=(0.05, 0.2),
+    texture=0.1,
+    noise=0.0,
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
@@ -134,6 +162,7 @@ def scene_of(config: SynthConfig, split: str, index: int) -> Scene:
         sprites=config.sprites,
         speed=config.speed,
         colours=config.colours,
+        background=config.background,
         shake=config.shake,
         distractors=config.distractors,
         moving_distractors=config.moving_distractors,

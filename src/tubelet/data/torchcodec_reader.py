@@ -7,6 +7,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from tubelet.data.frame_index import build_index
+from tubelet.data.opening import open_video
 from tubelet.errors import BackendError, VideoError
 
 
@@ -27,7 +28,9 @@ class TorchcodecReader:
                 "or read with reader='pyav'"
             ) from None
         self.path = path
-        index = build_index(path)
+        container, stream = open_video(path)
+        with container:
+            index = build_index(path, container, stream)
         self.seconds = index.seconds
         self.fps = index.fps
         try:

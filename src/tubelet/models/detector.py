@@ -36,18 +36,6 @@ class VideoMAEDetector(nn.Module):
         self.head = nn.Linear(self.dim, config.num_classes)
         self.apply(init_classifier_part)
 
-    def tokens(
-        self, clip: Float[Tensor, "batch channels frames rows columns"]
-    ) -> Float[Tensor, "batch tokens dim"]:
-        """One vector per tubelet, in (t h w) order."""
-        return self.encoder(clip)
-
-    def features(
-        self, clip: Float[Tensor, "batch channels frames rows columns"]
-    ) -> Float[Tensor, "batch dim"]:
-        """The mean of all tokens."""
-        return self.tokens(clip).mean(dim=1)
-
     def regions(
         self,
         clip: Float[Tensor, "batch channels frames rows columns"],
@@ -62,7 +50,7 @@ class VideoMAEDetector(nn.Module):
                 f"frames of {rows}×{columns} pixels do not divide into patches of {patch}; pad them"
             )
         grid = self.encoder.embed.grid(clip)
-        maps = self.tokens(clip).unflatten(1, grid).mean(dim=1).permute(0, 3, 1, 2)
+        maps = self.encoder(clip).unflatten(1, grid).mean(dim=1).permute(0, 3, 1, 2)
         scale = boxes.new_tensor([patch[1], patch[0], patch[1], patch[0]])
         return roi_align(maps, boxes / scale, clip_index, REGION)
 

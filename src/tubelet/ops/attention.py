@@ -1,11 +1,12 @@
-"""Scaled dot-product attention: the definition, and the fast twin that the layers call."""
+"""Scaled dot-product attention: the definition, and the fast twins that the layers call."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from tubelet.ops.backend import written_out_attention_pays
+from tubelet.ops.attention_cpu import tiled_attention
+from tubelet.ops.backend import matrix_products_are_fast, scores_are_small
 
 
 def attention_definition(
@@ -25,7 +26,9 @@ def attention(
     v: Float[Tensor, "batch heads keys head_dim"],
     scale: float,
 ) -> Float[Tensor, "batch heads queries head_dim"]:
-    """The same as `attention_definition`, mostly without the (queries, keys) matrix in memory."""
-    if written_out_attention_pays(q, k):
+    """The same as `attention_definition`, without a large (queries, keys) matrix in memory."""
+    if not matrix_products_are_fast(q):
+        return F.scaled_dot_product_attention(q, k, v, scale=scale)
+    if scores_are_small(k):
         return attention_definition(q, k, v, scale)
-    return F.scaled_dot_product_attention(q, k, v, scale=scale)
+    return tiled_attention(q, k, v, scale)

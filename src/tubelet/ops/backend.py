@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-# Up to this many keys the score matrices fit the cache, and writing attention out beats torch's CPU kernel
-# (by 2 to 5 times forward and backward where oneDNN multiplies; see benchmarks/attention.py).
-SHORT = 256
+# Up to this many keys the scores of all heads fit the cache, and tiles cost more than they save
+# (see benchmarks/attention.py).
+FEW_KEYS = 256
 
 
 def onednn_multiplies() -> bool:
@@ -13,12 +13,18 @@ def onednn_multiplies() -> bool:
     return torch.backends.mkldnn.matmul.fp32_precision == "bf16"  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def written_out_attention_pays(q: Tensor, k: Tensor) -> bool:
-    """Whether attention should be computed as two matrix products and a softmax.
+def matrix_products_are_fast(q: Tensor) -> bool:
+    """Whether plain matrix products and softmax beat torch's fused attention: on CPUs, where oneDNN multiplies.
 
-    Elsewhere than on a CPU, and for long sequences, torch's fused kernel is faster and far smaller.
+    Its fused CPU kernel reaches a fifth of what oneDNN does in bfloat16. A model that is being compiled or
+    exported keeps the fused operator, which compilers know.
     """
-    if q.device.type != "cpu" or k.shape[-2] > SHORT:
+    if q.device.type != "cpu" or torch.compiler.is_compiling():
         return False
     # The precision is the one the products will have: autocast has cast q and k already.
     return q.dtype == torch.bfloat16 or onednn_multiplies()
+
+
+def scores_are_small(k: Tensor) -> bool:
+    """Whether attention may as well hold the scores of all its heads at once."""
+    return k.shape[-2] <= FEW_KEYS

@@ -27,19 +27,18 @@ class Chart:
 
     title: str
     description: str  # in words, for those who do not see it
-    x_name: str
-    y_name: str
+    axes: str  # what the two axes are
     lines: tuple[Line, ...]
     x_ticks: tuple[float, ...]
     y_ticks: tuple[float, ...]
     percent: bool = False
     level: tuple[float, str] | None = None
-    width: int = 460
-    height: int = 250
-    left: int = 46
-    right: int = 14
-    top: int = 14
-    bottom: int = 40
+    width: int = 360
+    height: int = 230
+    left: int = 44
+    right: int = 12
+    top: int = 10
+    bottom: int = 26
 
     def x(self, value: float) -> float:
         return round(self.left + self._share(value, self.x_ticks) * (self.width - self.left - self.right), 1)
@@ -68,8 +67,7 @@ def chart(
     title: str,
     lines: Sequence[Line],
     *,
-    y_name: str,
-    x_name: str = "epoch",
+    axes: str,
     percent: bool = False,
     level: tuple[float, str] | None = None,
 ) -> Chart:
@@ -80,8 +78,7 @@ def chart(
     return Chart(
         title=title,
         description="; ".join(ends) or "no values",
-        x_name=x_name,
-        y_name=y_name,
+        axes=axes,
         lines=tuple(line for line in lines if line.points),
         x_ticks=ticks(0.0, max(xs, default=1.0)),
         y_ticks=(0.0, 0.25, 0.5, 0.75, 1.0) if percent else ticks(min(ys, default=0.0), max(ys, default=1.0)),
@@ -90,7 +87,7 @@ def chart(
     )
 
 
-def ticks(low: float, high: float, at_most: int = 7) -> tuple[float, ...]:
+def ticks(low: float | int, high: float | int, at_most: int = 7) -> tuple[float, ...]:
     """Round values, evenly spread, from at or below `low` to at or above `high`.
 
     >>> ticks(0, 18)

@@ -56,7 +56,7 @@ def verdict(first: str, second: str, compared: PairedComparison) -> str:
     alone = max(compared.only_first, compared.only_second)
     evidence = (
         f"of the {compared.only_first + compared.only_second} videos that only one of them has right, "
-        f"{alone} are its (two-sided sign test: p = {compared.p_value:.2g})"
+        f"{ahead} has {alone} (two-sided sign test: p = {compared.p_value:.2g})"
     )
     start = f"{ahead} came out ahead of {behind}, {right[ahead]} against {right[behind]} of {of} videos"
     if compared.p_value < SIGNIFICANCE:

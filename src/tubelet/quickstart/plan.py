@@ -40,6 +40,7 @@ class QuickstartPlan:
     num_test: int = 200
     pretrain: tuple[str, ...] = ("input.short_side=36",)
     finetune: tuple[str, ...] = ("input.short_side=36",)
+    validate_every: int = 1  # epochs
     num_reconstructions: int = 4
     num_mistakes: int = 6  # shown at most, beside one video of each class
 

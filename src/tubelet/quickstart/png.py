@@ -9,7 +9,9 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 
-def strip(frames: UInt8[Tensor, "frames channels rows columns"], *, gap: int = 0) -> UInt8[Tensor, "4 rows width"]:
+def strip(
+    frames: UInt8[Tensor, "frames channels rows columns"], *, gap: int = 0
+) -> UInt8[Tensor, "4 rows width"]:
     """Frames side by side with an opacity; `gap` transparent columns lie between two of them."""
     opaque = with_opacity(frames)
     empty = opaque.new_zeros(4, opaque.shape[2], gap)
@@ -17,7 +19,9 @@ def strip(frames: UInt8[Tensor, "frames channels rows columns"], *, gap: int = 0
     return torch.cat(parts[1:], dim=2)
 
 
-def with_opacity(frames: UInt8[Tensor, "frames channels rows columns"]) -> UInt8[Tensor, "frames 4 rows columns"]:
+def with_opacity(
+    frames: UInt8[Tensor, "frames channels rows columns"],
+) -> UInt8[Tensor, "frames 4 rows columns"]:
     """Frames with a fourth channel; those that have one stay as they are."""
     if frames.shape[1] == 4:
         return frames

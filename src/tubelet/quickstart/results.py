@@ -49,7 +49,6 @@ def collect(
     prediction: Prediction,
     *,
     environment: Mapping[str, str | int],
-    seconds: Mapping[str, float],
 ) -> dict[str, Any]:
     """All figures of a finished quickstart; only numbers JSON knows."""
     classes = plan.data.classes
@@ -83,7 +82,6 @@ def collect(
             "finetuning": to_plain(plan.finetuning(seed)),
         },
         "environment": dict(environment),
-        "seconds": {**seconds, "total": sum(seconds.values())},
     }
     return json_ready(found)
 
@@ -128,13 +126,13 @@ def judged(test: VideoScores, plan: QuickstartPlan) -> dict[str, Any]:
 def class_rates(confusion: Int64[Tensor, "classes classes"], classes: tuple[str, ...]) -> dict[str, Any]:
     """Accuracy of every class, with its interval."""
     return {
-        name: Rate(right=int(row[i]), of=int(row.sum())).to_dict()
-        for i, (name, row) in enumerate(zip(classes, confusion, strict=True))
+        name: Rate(right=row[i], of=sum(row)).to_dict()
+        for i, (name, row) in enumerate(zip(classes, confusion.tolist(), strict=True))
     }
 
 
 def compared_figures(compared: PairedComparison) -> dict[str, Any]:
-    sentence = verdict(*ARMS.values(), compared)
+    sentence = verdict(ARMS["finetuned"], ARMS["scratch"], compared)
     return {
         "both_right": compared.both,
         "only_finetuned_right": compared.only_first,

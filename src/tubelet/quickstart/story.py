@@ -1,10 +1,7 @@
 """The quickstart: from rendered videos to two tested models and a page about them, in one call."""
 
 import json
-import os
-import sys
 import webbrowser
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,20 +9,19 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from tubelet.config import read_toml, to_plain, write_toml
 from tubelet.data.manifest import Sample, read_annotations
 from tubelet.data.synth_files import write_dataset
-from tubelet.errors import ConfigError
 from tubelet.inference.classify import classify
 from tubelet.inference.load import load
+from tubelet.quickstart.claim import claim
 from tubelet.quickstart.clock import Clock, write_whole
 from tubelet.quickstart.environment import environment
 from tubelet.quickstart.pictures import draw_pictures
 from tubelet.quickstart.plan import QuickstartPlan
 from tubelet.quickstart.report import render_report
 from tubelet.quickstart.results import Prediction, Runs, collect
+from tubelet.quickstart.terminal import has_display, summary_table
 from tubelet.train.build import RunOptions
 from tubelet.train.device import pick_device
 from tubelet.train.log import ProgressBar
@@ -76,8 +72,11 @@ def quickstart(
         scratch=story.train("scratch"),
     )
     result = story.report(runs)
-    show_table(console, result.results)
-    console.print(f"[bold]{escape(str(out / 'report.html'))}[/] shows all of it", highlight=False, soft_wrap=True)
+    console.print(summary_table(result.results))
+    console.print(escape(result.results["comparison"]["sentence"]), highlight=False)
+    console.print(
+        f"[bold]{escape(str(out / 'report.html'))}[/] shows all of it", highlight=False, soft_wrap=True
+    )
     if open_browser and has_display():
         webbrowser.open(result.report.as_uri())
     return result
@@ -135,7 +134,13 @@ class Story:
         )
         with self.clock.part(part):
             return run(
-                recipe, self.data, self.out / part, options, init=init, console=self.console, title=title.split(" ")[0]
+                recipe,
+                self.data,
+                self.out / part,
+                options,
+                init=init,
+                console=self.console,
+                title=title.split(" ")[0],
             )
 
     def report(self, runs: Runs) -> QuickstartResult:
@@ -144,12 +149,9 @@ class Story:
         samples = read_annotations(self.data, "test").samples
         with self.clock.part("report"):
             prediction = self.predict(samples[0], runs.finetuned.model)
-            machine = environment(self.device)
-            results = collect(
-                self.plan, self.seed, runs, prediction, environment=machine, seconds=self.clock.seconds
-            )
+            results = collect(self.plan, self.seed, runs, prediction, environment=environment(self.device))
             pictures = draw_pictures(results, samples, runs.pretrained.model, self.plan)
-        results = collect(self.plan, self.seed, runs, prediction, environment=machine, seconds=self.clock.seconds)
+        results["seconds"] = {part: round(seconds, 1) for part, seconds in self.clock.seconds.items()}
         report, results_file = self.out / "report.html", self.out / "results.json"
         write_whole(report, render_report(results, pictures, name=self.out.name))
         write_whole(results_file, json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ class Loss:
     parts: dict[str, Tensor] = field(default_factory=dict)
 
 
+@runtime_checkable
 class Task(Protocol):
     """A model, the loss of a batch, and the figures that judge it."""
 

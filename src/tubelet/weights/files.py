@@ -136,30 +136,37 @@ def read_checkpoint(folder: Path) -> Checkpoint:
             f"{folder} is not a checkpoint folder (model.safetensors + config.toml); "
             "`tubelet convert FILE FOLDER` makes one from a published file"
         )
-    plain = read_toml(folder / "config.toml")
-    architecture = plain.pop("architecture", None)
+    path = folder / "config.toml"
+    plain = read_toml(path)
+    architecture = str(plain.pop("architecture", None))
     if architecture not in ARCHITECTURES:
-        raise unknown_key(f"architecture {architecture!r} of {folder / 'config.toml'}", list(ARCHITECTURES))
+        raise ConfigError(f"{path}: architecture {unknown_key(architecture, list(ARCHITECTURES))}")
     try:
         config = from_plain(ARCHITECTURES[architecture][0], plain.pop("model", {}), "model")
     except ConfigError as error:
-        raise ConfigError(f"{folder / 'config.toml'}: {error}") from None
+        raise ConfigError(f"{path}: {error}") from None
+    labels = plain.pop("labels", [])
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise ConfigError(f"{path}: labels is {labels!r}; it has to be a list of names")
     state = read_tensors(folder / "model.safetensors")
-    labels = tuple(plain.pop("labels", ()))
     with torch.device("meta"):
         expected = build_model(config).state_dict()
     try:
         check_state(expected, state)
     except WeightsError as error:
         raise WeightsError(f"{folder / 'model.safetensors'}: {error}") from None
-    return Checkpoint(config, state, labels, plain)
+    return Checkpoint(config, state, tuple(labels), plain)
 
 
 def read_hf_config(folder: Path) -> dict[str, Any]:
     """The `config.json` of a Hugging Face folder."""
+    path = folder / "config.json"
     try:
-        return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise WeightsError(f"{folder} has no config.json, so it is not a Hugging Face model folder") from None
-    except json.JSONDecodeError as error:
-        raise WeightsError(f"{folder / 'config.json'} is not valid JSON: {error}") from None
+    except ValueError as error:  # JSON or UTF-8
+        raise WeightsError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise WeightsError(f"{path} holds {type(found).__name__}, not the settings of a model")
+    return found

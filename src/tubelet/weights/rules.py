@@ -87,7 +87,7 @@ def to_official(ours: Mapping[str, Tensor], rules: Sequence[Rule]) -> dict[str, 
             unclaimed.append(key)
         elif isinstance(rule, Move):
             converted[rule.official.format(**fields)] = tensor[(None,) * rule.squeeze]
-        elif isinstance(rule, Split) and key == rule.ours[0].format(**fields):
+        elif isinstance(rule, Split) and rule.official.format(**fields) not in converted:
             parts = [pattern.format(**fields) for pattern in rule.ours]
             missing = [part for part in parts if part not in ours]
             if missing:

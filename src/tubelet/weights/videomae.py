@@ -135,20 +135,20 @@ def find_layout(keys: Mapping[str, Any]) -> tuple[str, str] | None:
 def config_from_hf(
     hf: Mapping[str, Any], *, architecture: str | None = None, published_heads: bool = True
 ) -> ClassifierConfig | PretrainerConfig:
-    """Our config for a Hugging Face `config.json`.
+    """Our config for a Hugging Face `config.json`; what it does not say has transformers' default.
 
     The hub's ViT-S configs were written with 16 heads (and 12 decoder blocks) where the models were trained
     with 6. `published_heads` puts the heads right; False computes what transformers computes.
     """
-    dim, heads = hf["hidden_size"], hf["num_attention_heads"]
+    dim, heads = hf.get("hidden_size", 768), hf.get("num_attention_heads", 12)
     if published_heads and dim == 384 and heads == 16:
         heads = 6
     patch = hf.get("patch_size", 16)
     encoder = EncoderConfig(
         dim=dim,
-        depth=hf["num_hidden_layers"],
+        depth=hf.get("num_hidden_layers", 12),
         num_heads=heads,
-        mlp_ratio=hf["intermediate_size"] / dim,
+        mlp_ratio=hf.get("intermediate_size", 3072) / dim,
         num_frames=hf.get("num_frames", 16),
         image_size=hf.get("image_size", 224),
         tubelet=(hf.get("tubelet_size", 2), patch, patch),
@@ -159,12 +159,13 @@ def config_from_hf(
     # The pooled norm and the decoder's last norm are built with PyTorch's own eps in transformers.
     architecture = architecture or (hf.get("architectures") or [None])[0]
     if architecture == "VideoMAEForPreTraining":
+        decoder_dim = hf.get("decoder_hidden_size", 384)
         return PretrainerConfig(
             encoder=encoder,
-            decoder_dim=hf["decoder_hidden_size"],
-            decoder_depth=hf["decoder_num_hidden_layers"],
-            decoder_num_heads=hf["decoder_num_attention_heads"],
-            decoder_mlp_ratio=hf["decoder_intermediate_size"] / hf["decoder_hidden_size"],
+            decoder_dim=decoder_dim,
+            decoder_depth=hf.get("decoder_num_hidden_layers", 4),
+            decoder_num_heads=hf.get("decoder_num_attention_heads", 6),
+            decoder_mlp_ratio=hf.get("decoder_intermediate_size", 1536) / decoder_dim,
             normalize_target=hf.get("norm_pix_loss", True),
             last_norm_eps=1e-5,
         )
@@ -217,7 +218,7 @@ def _depth(state: Mapping[str, Tensor], prefix: str) -> int:
 
 
 def _published_heads(dim: int) -> int:
-    head_dim = 80 if dim == 1280 else 64
+    head_dim = 80 if dim in (1280, 640) else 64  # ViT-H and its decoder
     if dim % head_dim:
         raise WeightsError(
             f"no published VideoMAE is {dim} wide; give a config that says how many heads it has"

@@ -1,0 +1,53 @@
+"""One folder, one quickstart: a folder that holds anything else is refused before a file is written."""
+
+from pathlib import Path
+from typing import Any
+
+from tubelet.config import read_toml, to_plain, write_toml
+from tubelet.errors import ConfigError
+from tubelet.quickstart.plan import QuickstartPlan
+
+CLAIM = "quickstart.toml"
+
+
+def claim(out: Path, plan: QuickstartPlan, seed: int) -> None:
+    """Mark a folder as that of a quickstart, or check that it is this one's."""
+    asked = {"seed": seed, "plan": to_plain(plan)}
+    if (out / CLAIM).exists():
+        check_same(out, read_toml(out / CLAIM), asked)
+        return
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file; give a new folder with --out")
+    if out.exists() and any(out.iterdir()):
+        raise ConfigError(f"{out} is not empty and holds no quickstart; give a new folder with --out")
+    out.mkdir(parents=True, exist_ok=True)
+    write_toml(out / CLAIM, asked)
+
+
+def check_same(out: Path, found: dict[str, Any], asked: dict[str, Any]) -> None:
+    """Raise a ConfigError that names what differs."""
+    if found.get("seed") != asked["seed"]:
+        raise ConfigError(
+            f"{out} holds a quickstart with seed {found.get('seed')}, not {asked['seed']}; give another --out "
+            f"or --seed {found.get('seed')}"
+        )
+    old, new = flat(found.get("plan", {})), flat(asked["plan"])
+    differing = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    if differing:
+        key = differing[0]
+        raise ConfigError(
+            f"{out} holds a quickstart with other settings ({key} {old.get(key)!r} instead of {new.get(key)!r}); "
+            "give another --out, or remove it"
+        )
+
+
+def flat(plain: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted paths.
+
+    >>> flat({"data": {"size": 40}, "seed": 0})
+    {'data.size': 40, 'seed': 0}
+    """
+    found: dict[str, Any] = {}
+    for key, value in plain.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return found

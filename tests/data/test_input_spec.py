@@ -1,0 +1,40 @@
+from dataclasses import replace
+
+import pytest
+
+from tubelet.data.input_spec import InputSpec
+from tubelet.data.randomness import counter_generator
+from tubelet.errors import ConfigError
+
+SPEC = InputSpec(num_frames=8, stride=2, num_clips=3, num_crops=3, image_size=16)
+
+
+@pytest.mark.parametrize("name", ["num_frames", "stride", "image_size", "num_clips", "num_crops"])
+def test_counts_must_be_at_least_one(name: str):
+    with pytest.raises(ConfigError, match=f"{name} is 0; it must be at least 1"):
+        replace(SPEC, **{name: 0})
+
+
+@pytest.mark.parametrize("sampling", ["dense", "segments"])
+def test_plans_give_the_clips_that_the_spec_names(sampling: str):
+    spec = replace(SPEC, sampling=sampling)
+    assert spec.training_plan()(40, counter_generator(0)).shape == (1, 8)
+    assert spec.training_plan()(40, None).shape == (1, 8)
+    assert spec.test_plan()(40, None).shape == (3, 8)
+    assert spec.pretraining_plan()(40, counter_generator(0)).diff().unique().tolist() == [2]
+
+
+@pytest.mark.parametrize("sampling", ["dense", "segments"])
+@pytest.mark.parametrize("length", [1, 5, 16, 17, 200])
+def test_plans_never_leave_the_video(sampling: str, length: int):
+    spec = replace(SPEC, sampling=sampling)
+    for plan in (spec.training_plan(), spec.test_plan(), spec.pretraining_plan()):
+        for generator in (counter_generator(length), None):
+            frames = plan(length, generator)
+            assert int(frames.min()) >= 0
+            assert int(frames.max()) < length
+
+
+def test_a_test_looks_at_as_many_crops_as_named():
+    assert SPEC.test_transform().num_crops == 3
+    assert SPEC.test_transform().image_size == 16

@@ -1,0 +1,52 @@
+"""Key lists of published checkpoints: names, shapes and what is known of the model, without the weights.
+
+A folder holds them as one JSON file each, or packed: a gzipped JSON object of such contents by name, which is
+what the repository carries (`python -m tests.weights.manifest_files FOLDER PACKED.json.gz` makes one).
+"""
+
+import gzip
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Manifest:
+    name: str
+    facts: dict[str, Any]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return self.facts["config"]
+
+    def tensors(self, device: str = "meta") -> dict[str, Tensor]:
+        """Empty tensors of the recorded shapes under the official names."""
+        return {key: torch.empty(shape, device=device) for key, shape in self.facts["keys"].items()}
+
+
+def read_manifests(folder: Path) -> list[Manifest]:
+    """All manifests of a folder, plain and packed."""
+    found = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+    for path in folder.glob("*.json.gz"):
+        found |= json.loads(gzip.decompress(path.read_bytes()))
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no manifests (*.json or *.json.gz)")
+    return [Manifest(name, facts) for name, facts in sorted(found.items())]
+
+
+def pack(folder: Path, packed: Path) -> None:
+    """Write what tests need of a folder's manifests into one compressed file, the same bytes every time."""
+    contents = {
+        manifest.name: {fact: manifest.facts.get(fact) for fact in ("config", "num_params", "keys")}
+        for manifest in read_manifests(folder)
+    }
+    packed.write_bytes(gzip.compress(json.dumps(contents, separators=(",", ":")).encode(), mtime=0))
+
+
+if __name__ == "__main__":
+    pack(Path(sys.argv[1]), Path(sys.argv[2]))
