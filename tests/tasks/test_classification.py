@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tubelet.data.batch import ClipBatch, Failure, ViewId
+from tubelet.data.batch import ClipBatch, Failure, ViewId, collate
 from tubelet.data.erase import RandomErasing
 from tubelet.data.mix import MixConfig
 from tubelet.data.transforms import to_model
@@ -125,7 +125,7 @@ def test_figures_are_shares_of_the_videos():
 
 
 def test_missing_videos_leave_no_score_unless_allowed():
-    clips = [replace(batch([20, 40], [1, 2]), failures=(BROKEN,)), batch([], [])]
+    clips = [replace(batch([20, 40], [1, 2]), failures=(BROKEN,)), collate([])]
     with pytest.raises(DataError, match=r"1 of 3 videos could not be read, so there is no score: bad\.mp4: holds"):
         task().evaluate(clips)
     figures = task(allow_missing=True).evaluate(clips)
@@ -133,8 +133,8 @@ def test_missing_videos_leave_no_score_unless_allowed():
 
 
 def test_nothing_readable_is_an_error_even_if_missing_videos_are_allowed():
-    empty = replace(batch([], []), failures=(BROKEN,))
+    empty = collate([BROKEN])
     with pytest.raises(DataError, match=r"none of the 1 videos could be read: bad\.mp4: holds no video"):
         task(allow_missing=True).evaluate([empty])
-    with pytest.raises(DataError, match="there are no videos"):
+    with pytest.raises(DataError, match="there are no videos to predict"):
         task().evaluate([])

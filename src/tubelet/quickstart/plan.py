@@ -1,8 +1,8 @@
 """The numbers of the quickstart, in one place."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from tubelet.data.synth import SynthConfig
+from tubelet.data.synth import QUICKSTART, SynthConfig
 from tubelet.errors import ConfigError
 from tubelet.recipes import Recipe, find_recipe
 
@@ -17,27 +17,11 @@ class QuickstartPlan:
     seed of the run.
     """
 
-    data: SynthConfig = field(
-        default_factory=lambda: SynthConfig(
-            motions=(
-                "move_right",
-                "move_left",
-                "move_down",
-                "move_up",
-                "rotate_cw",
-                "rotate_ccw",
-                "grow",
-                "shrink",
-            ),
-            # Longer and larger than the model's clip, so that the views of a test differ.
-            size=40,
-            num_frames=20,
-            texture=0.15,
-        )
-    )
-    num_train: int = 640
-    num_val: int = 96
-    num_test: int = 200
+    # Longer and larger than the model's clip of 16 frames of 32 pixels: otherwise all views of a test are the same.
+    data: SynthConfig = replace(QUICKSTART, size=36, num_frames=18)
+    num_train: int = 2000
+    num_val: int = 200
+    num_test: int = 400
     pretrain: tuple[str, ...] = ("input.short_side=36",)
     finetune: tuple[str, ...] = ("input.short_side=36",)
     validate_every: int = 1  # epochs

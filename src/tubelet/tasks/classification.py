@@ -103,7 +103,9 @@ class Classification:
                 labels.append(int(known[first[sample]]))
                 names.append(batch.names[first[sample]])
         if not scores:
-            raise DataError(f"none of the {len(failures)} videos could be read: {failures[:1]}")
+            if not failures:
+                raise DataError("there are no videos to predict")
+            raise DataError(f"none of the {len(failures)} videos could be read: {failures[0].reason}")
         return VideoScores(
             scores=torch.stack(scores),
             labels=torch.tensor(labels),

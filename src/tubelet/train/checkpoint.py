@@ -23,20 +23,25 @@ STATE, DIGESTS = "state.pt", "sha256.json"
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingState:
-    """Everything that changes during a run. `step` counts finished optimizer steps."""
+    """Everything that changes during a run.
+
+    `step` counts finished optimizer steps, `counts` videos; `failures` says of unreadable ones why.
+    """
 
     step: int
     model: dict[str, Any]
     optimizer: dict[str, Any]
     ema: dict[str, Any] | None
     counts: dict[str, int]
+    failures: dict[str, str]
 
 
 def save_state(folder: Path, state: TrainingState, *, keep: int = 2) -> Path:
     """Write a state and remove all but the newest `keep`."""
     final = folder / f"step-{state.step:08d}"
     unfinished = folder / f".unfinished-{state.step:08d}"
-    shutil.rmtree(unfinished, ignore_errors=True)
+    for left in folder.glob(".unfinished-*"):  # by a process that was killed
+        shutil.rmtree(left)
     unfinished.mkdir(parents=True)
     try:
         with (unfinished / STATE).open("wb") as file:
@@ -66,7 +71,7 @@ def load_newest_state(folder: Path) -> tuple[TrainingState | None, list[Path]]:
                 return TrainingState(
                     **torch.load(path / STATE, map_location="cpu", weights_only=True)
                 ), damaged
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             pass
         damaged.append(path)
     if damaged:

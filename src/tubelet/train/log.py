@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -45,7 +45,7 @@ class ProgressBar:
             )
             self.row = self.bar.add_task(title, total=total, completed=done, text="")
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "ProgressBar":
         self.started, self.first = time.monotonic(), self.done
         if self.bar:
             self.bar.start()
@@ -85,7 +85,11 @@ class MetricsLog:
 
     def __init__(self, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
-        self.file = (folder / "metrics.jsonl").open("a", encoding="utf-8")
+        path = folder / "metrics.jsonl"
+        cut_off = path.exists() and not path.read_bytes().endswith(b"\n")
+        self.file = path.open("a", encoding="utf-8")
+        if cut_off:  # by a crash; what comes now begins on a line of its own
+            self.file.write("\n")
         self.board = tensorboard_writer(folder / "tensorboard")
 
     def write(self, step: int, figures: Mapping[str, float]) -> None:
@@ -111,13 +115,18 @@ def tensorboard_writer(folder: Path) -> Any:
     return SummaryWriter(str(folder))
 
 
-def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """All figures a run has written; of a step that was run twice (before and after a resume) the last."""
-    by_kind: dict[tuple[float, str], dict[str, float]] = {}
+def read_metrics(folder: Path) -> list[dict[str, float | int]]:
+    """All figures a run has written; of a step that was run twice (before and after a resume) the last.
+
+    A line that a crash cut off is left out.
+    """
+    by_kind: dict[tuple[int, str], dict[str, float | int]] = {}
     path = folder / "metrics.jsonl"
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        row = json.loads(line)
-        by_kind[row["step"], "validation" if any(name.startswith("val_") for name in row) else "training"] = (
-            row
-        )
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        kind = "validation" if any(name.startswith("val_") for name in row) else "training"
+        by_kind[row["step"], kind] = row
     return list(by_kind.values())

@@ -4,7 +4,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from types import FrameType
@@ -68,8 +68,8 @@ def train(
 ) -> None:
     """Run from `state.step` to `settings.num_steps`, saving as it goes.
 
-    Ctrl-C and SIGTERM let the current step finish, save, and then raise KeyboardInterrupt. A loss that is not
-    finite stops the run before it touches the weights, with the step and the videos of the batch.
+    Ctrl-C and SIGTERM let the current step finish, save, and then raise KeyboardInterrupt. A loss or gradient
+    that is not finite stops the run before it touches the weights, with the step and the videos of the batch.
     """
     with stop_signal() as stopped:
         task.model.train()
@@ -77,8 +77,10 @@ def train(
             started = time.perf_counter()
             # Dropout and drop path draw from the global generator; the step alone decides what.
             torch.manual_seed(counter_seed(settings.seed, "model", state.step))
-            figures, num_clips = gradients_of_step(task, batches, settings, state)
+            figures, names = gradients_of_step(task, batches, settings, state)
             figures["grad_norm"] = clip_gradients(task.model, settings.max_grad_norm)
+            if not math.isfinite(figures["grad_norm"]):
+                raise not_finite("the norm of the gradients", figures["grad_norm"], state.step, names)
             figures["lr"] = settings.lr(state.step)
             set_lr(optimizer, figures["lr"], settings.weight_decay(state.step))
             optimizer.step()
@@ -86,21 +88,24 @@ def train(
             if ema is not None:
                 ema.update(task.model)
             state.step += 1
-            rate = num_clips / (time.perf_counter() - started)
+            rate = len(names) / (time.perf_counter() - started)
             on_step(StepReport(step=state.step, figures=figures, clips_per_second=rate))
             last = state.step == settings.num_steps
             if stopped.is_set() or last or state.step % settings.save_every == 0:
                 save()
-            if stopped.is_set() and not last:
+            if stopped.is_set():
                 raise KeyboardInterrupt
 
 
 def gradients_of_step(
     task: Task, batches: Iterator[ClipBatch], settings: LoopSettings, state: LoopState
-) -> tuple[dict[str, float], int]:
-    """Add up the gradients of all micro-batches of a step; returns its mean figures and its number of clips."""
+) -> tuple[dict[str, float], list[str]]:
+    """Leave the mean gradient over all clips of a step; returns its mean figures and the clips' names.
+
+    A clip weighs the same whichever micro-batch it came in, also where a video of that could not be read.
+    """
     sums: dict[str, float] = {}
-    num_clips = 0
+    names: list[str] = []
     for _ in range(settings.accumulate):
         batch = next(batches)
         count_failures(batch, settings, state)
@@ -110,20 +115,26 @@ def gradients_of_step(
             loss = task.loss(batch.to(settings.device))
         total = float(loss.total.detach())
         if not math.isfinite(total):
-            names = ", ".join(dict.fromkeys(batch.names))
-            raise TrainingError(
-                f"the loss is {total} at step {state.step} (epoch {batch.ids[0].epoch}) on {names}; "
-                "lower optim.lr or set optim.max_grad_norm"
-            )
-        (loss.total / settings.accumulate).backward()
-        num_clips += len(batch)
+            raise not_finite("the loss", total, state.step, batch.names)
+        (loss.total * len(batch)).backward()
+        names.extend(batch.names)
         for name, value in {"loss": total, **{k: float(v) for k, v in loss.parts.items()}}.items():
-            sums[name] = sums.get(name, 0.0) + value / settings.accumulate
-    if not num_clips:
+            sums[name] = sums.get(name, 0.0) + value * len(batch)
+    if not names:
         raise TrainingError(
             f"not one video of step {state.step} could be read: {next(iter(state.failures.values()), '')}"
         )
-    return sums, num_clips
+    gradients = [p.grad for p in task.model.parameters() if p.grad is not None]
+    torch._foreach_div_(gradients, len(names))
+    return {name: value / len(names) for name, value in sums.items()}, names
+
+
+def not_finite(what: str, value: float, step: int, names: Sequence[str]) -> TrainingError:
+    """The error that stops a run before it spoils the weights."""
+    videos = ", ".join(dict.fromkeys(names))
+    return TrainingError(
+        f"{what} is {value} at step {step} on {videos}; lower optim.lr or set optim.max_grad_norm"
+    )
 
 
 def count_failures(batch: ClipBatch, settings: LoopSettings, state: LoopState) -> None:

@@ -156,7 +156,12 @@ class WiredRun:
         if self.ema is not None and saved.ema is not None:
             self.ema.model.load_state_dict(saved.ema)
         self.console.print(f"going on from step {saved.step}", highlight=False)
-        return LoopState(saved.step, saved.counts["videos_read"], saved.counts["videos_failed"])
+        return LoopState(
+            step=saved.step,
+            videos_read=saved.counts["videos_read"],
+            videos_failed=saved.counts["videos_failed"],
+            failures=saved.failures,
+        )
 
     def save(self, state: LoopState) -> None:
         """Write everything that changes during a run."""
@@ -168,6 +173,7 @@ class WiredRun:
                 optimizer=self.optimizer.state_dict(),
                 ema=None if self.ema is None else self.ema.model.state_dict(),
                 counts={"videos_read": state.videos_read, "videos_failed": state.videos_failed},
+                failures=state.failures,
             ),
         )
 

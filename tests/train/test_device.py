@@ -1,0 +1,37 @@
+import pytest
+import torch
+
+from tubelet.errors import BackendError
+from tubelet.train import device
+from tubelet.train.device import pick_device, speed_up_cpu
+
+
+def test_a_named_device_is_taken():
+    assert pick_device("cpu") == torch.device("cpu")
+    assert pick_device("auto").type in ("cpu", "cuda", "mps")
+
+
+def test_a_device_that_is_not_here_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(BackendError, match="device 'cuda:1' was asked for, but torch sees no CUDA device"):
+        pick_device("cuda:1")
+    with pytest.raises(BackendError, match="device 'gpu' is not one torch knows; try cpu, cuda"):
+        pick_device("gpu")
+
+
+@pytest.mark.parametrize(
+    ("flags", "faster"),
+    [(("AuthenticAMD", "avx2"), True), (("AuthenticAMD", "amx_bf16"), False), (("GenuineIntel",), False), ((), False)],
+)
+def test_only_processors_that_gain_are_switched(
+    flags: tuple[str, ...], faster: bool, monkeypatch: pytest.MonkeyPatch
+):
+    setting = torch.backends.mkldnn.matmul
+    before = setting.fp32_precision  # pyright: ignore[reportAttributeAccessIssue]
+    monkeypatch.setattr(device, "cpu_flags", lambda: frozenset(flags))
+    try:
+        assert speed_up_cpu() == faster
+        after = setting.fp32_precision  # pyright: ignore[reportAttributeAccessIssue]
+        assert (after == "bf16") == faster or after == before
+    finally:
+        setting.fp32_precision = before  # pyright: ignore[reportAttributeAccessIssue]
