@@ -26,7 +26,9 @@ PACKAGES = ("torch", "transformers", "av", "decord", "opencv-python-headless", "
 def options(description: str | None) -> argparse.Namespace:
     """The command line that all benchmarks have."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small sizes, to see that it runs; writes no file")
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes, to see that it runs; writes no file"
+    )
     return parser.parse_args()
 
 
@@ -98,7 +100,9 @@ def machine() -> dict[str, Any]:
 def headline(title: str) -> None:
     where = machine()
     versions = ", ".join(f"{name} {number}" for name, number in where["versions"].items())
-    print(f"{title}\n{where['gpu'] or where['cpu']}, {where['cores']} CPU cores, {where['date']}\n{versions}\n")
+    print(
+        f"{title}\n{where['gpu'] or where['cpu']}, {where['cores']} CPU cores, {where['date']}\n{versions}\n"
+    )
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -107,7 +111,8 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
     for row in cells:
         first, *rest = (
-            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+            cell.ljust(w) if i == 0 else cell.rjust(w)
+            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
         )
         print("  ".join([first, *rest]).rstrip())
     print()

@@ -19,13 +19,17 @@ from tubelet.weights.videomae import LAYOUTS, config_to_hf
 MASK_RATIO = 0.9
 
 
-def our_model(name: str, *, image_size: int = 224) -> nn.Module:
-    """A variant with random weights, and with the norms' eps as transformers fixes them."""
+def our_config(name: str, *, image_size: int = 224) -> ClassifierConfig | PretrainerConfig:
+    """A variant whose norms have the eps that transformers fixes."""
     config = VARIANTS[name]
-    encoder = replace(config.encoder, image_size=image_size)
+    return replace(config, encoder=replace(config.encoder, image_size=image_size), last_norm_eps=1e-5)
+
+
+def our_model(config: ClassifierConfig | PretrainerConfig) -> nn.Module:
+    """Our model with random weights."""
     torch.manual_seed(0)
-    model = build_model(replace(config, encoder=encoder, last_norm_eps=1e-5))
-    if isinstance(model.config, ClassifierConfig):
+    model = build_model(config)
+    if isinstance(config, ClassifierConfig):
         # The published start makes logits of a thousandth, in which errors would hide.
         nn.init.normal_(model.head.weight, std=0.05)
     return model
@@ -33,7 +37,9 @@ def our_model(name: str, *, image_size: int = 224) -> nn.Module:
 
 def their_model(config: ClassifierConfig | PretrainerConfig, attention: str) -> nn.Module:
     """The transformers model of the same sizes; `attention` is "eager" or "sdpa"."""
-    auto: Any = AutoModelForPreTraining if isinstance(config, PretrainerConfig) else AutoModelForVideoClassification
+    auto: Any = (
+        AutoModelForPreTraining if isinstance(config, PretrainerConfig) else AutoModelForVideoClassification
+    )
     return auto.from_config(VideoMAEConfig(**config_to_hf(config)), attn_implementation=attention)
 
 
@@ -44,7 +50,9 @@ def with_our_weights(theirs: nn.Module, ours: nn.Module) -> nn.Module:
         if state.keys() == theirs.state_dict().keys():
             theirs.load_state_dict(state)
             return theirs
-    raise RuntimeError(f"no layout of ours has the keys of this transformers: {list(theirs.state_dict())[:8]}")
+    raise RuntimeError(
+        f"no layout of ours has the keys of this transformers: {list(theirs.state_dict())[:8]}"
+    )
 
 
 def forward(model: nn.Module, clip: Tensor, *, ours: bool) -> Callable[[], Tensor]:
@@ -83,11 +91,13 @@ def pretrain_step(
     return work
 
 
-def random_input(model: nn.Module, batch: int) -> tuple[Tensor, Tensor]:
+def random_input(config: ClassifierConfig | PretrainerConfig, batch: int) -> tuple[Tensor, Tensor]:
     """A normalised clip of noise and a tube mask."""
-    encoder = model.config.encoder  # pyright: ignore[reportAttributeAccessIssue]
+    encoder = config.encoder
     generator = torch.Generator().manual_seed(0)
-    clip = torch.randn(batch, 3, encoder.num_frames, encoder.image_size, encoder.image_size, generator=generator)
+    clip = torch.randn(
+        batch, 3, encoder.num_frames, encoder.image_size, encoder.image_size, generator=generator
+    )
     masks = [tube_mask(encoder.grid, MASK_RATIO, generator) for _ in range(batch)]
     return clip, torch.stack(masks)
 

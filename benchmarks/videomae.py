@@ -13,7 +13,6 @@ In bfloat16 the setting changes nothing: weights and clip are bfloat16 in the fo
 Peak memory is that of fresh processes which import both libraries, at batch 2.
 """
 
-import argparse
 import copy
 import gc
 import os
@@ -23,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import measure, peer
-from tubelet.train.device import speed_up_cpu
+from tubelet.models.videomae import ClassifierConfig, PretrainerConfig
 
 FORMS = ("ours", "eager", "sdpa")
 SIZES = ("small", "base")
@@ -54,7 +53,7 @@ def main() -> None:
             ratios[f"{step} {size}"] = compare(taken)
             show(f"{step} ViT-{size[0].upper()}", figures[f"{step} {size}"], ratios[f"{step} {size}"])
             gc.collect()
-    for size in sizes:
+    for size in sizes if not arguments.quick else ():
         peaks = measured_peaks(size, image_size)
         figures[f"peak MiB {size}"] = peaks
         ratios[f"peak memory {size}"] = compare_peaks(peaks)
@@ -64,8 +63,9 @@ def main() -> None:
 
 def forward_variants(size: str, image_size: int) -> dict[str, Work]:
     """Every form of the classifier's forward pass, batch 1."""
-    models = same_models(f"videomae_{size}", image_size)
-    clip, _ = peer.random_input(models["ours"], batch=1)
+    config = peer.our_config(f"videomae_{size}", image_size=image_size)
+    models = same_models(config)
+    clip, _ = peer.random_input(config, batch=1)
     variants: dict[str, Work] = {}
     for form, model in models.items():
         work = peer.forward(model, clip, ours=form == "ours")
@@ -78,8 +78,9 @@ def forward_variants(size: str, image_size: int) -> dict[str, Work]:
 
 def pretrain_variants(size: str, image_size: int) -> dict[str, Work]:
     """Every form of a pre-training step without optimiser, batch 1."""
-    models = same_models(f"videomae_{size}_pretrain", image_size)
-    clip, masked = peer.random_input(models["ours"], batch=1)
+    config = peer.our_config(f"videomae_{size}_pretrain", image_size=image_size)
+    models = same_models(config)
+    clip, masked = peer.random_input(config, batch=1)
     variants: dict[str, Work] = {}
     gradients = {}
     for form, model in models.items():
@@ -96,10 +97,10 @@ def pretrain_variants(size: str, image_size: int) -> dict[str, Work]:
     return variants
 
 
-def same_models(name: str, image_size: int) -> dict[str, nn.Module]:
+def same_models(config: ClassifierConfig | PretrainerConfig) -> dict[str, nn.Module]:
     """Our model and both forms of theirs, with the same weights."""
-    ours = peer.our_model(name, image_size=image_size)
-    theirs = {form: peer.with_our_weights(peer.their_model(ours.config, form), ours) for form in FORMS[1:]}
+    ours = peer.our_model(config)
+    theirs = {form: peer.with_our_weights(peer.their_model(config, form), ours) for form in FORMS[1:]}
     return {"ours": ours, **theirs}
 
 
@@ -126,7 +127,9 @@ def check(variants: dict[str, Work]) -> None:
 
 def agree(what: str, form: str, difference: float, tolerance: float) -> None:
     if not difference <= tolerance:
-        raise SystemExit(f"{what} of {form!r} differs by {difference:.2g} of its largest value; it must not be timed")
+        raise SystemExit(
+            f"{what} of {form!r} differs by {difference:.2g} of its largest value; it must not be timed"
+        )
 
 
 def compare(taken: dict[str, list[float]]) -> dict[str, dict[str, float]]:
@@ -146,9 +149,14 @@ def compare(taken: dict[str, list[float]]) -> dict[str, dict[str, float]]:
 def show(title: str, seconds: dict[str, float], ratios: dict[str, dict[str, float]]) -> None:
     rows = []
     for name, ratio in ratios.items():
-        theirs = {"fp32 plain": "fp32", "fp32 as shipped": "fp32", "fp32 both oneDNN": "fp32 oneDNN"}.get(name, "bf16")
+        theirs = {"fp32 plain": "fp32", "fp32 as shipped": "fp32", "fp32 both oneDNN": "fp32 oneDNN"}.get(
+            name, "bf16"
+        )
         ours = "fp32 oneDNN" if name in ("fp32 as shipped", "fp32 both oneDNN") else theirs
-        times = [f"{seconds[f'ours {ours}']:.3f}", *(f"{seconds[f'{form} {theirs}']:.3f}" for form in FORMS[1:])]
+        times = [
+            f"{seconds[f'ours {ours}']:.3f}",
+            *(f"{seconds[f'{form} {theirs}']:.3f}" for form in FORMS[1:]),
+        ]
         met = ratio["eager"] >= FASTER_THAN_EAGER and min(ratio.values()) >= NOT_SLOWER
         rows.append([name, *times, ratio["eager"], ratio["sdpa"], "met" if met else "missed"])
     measure.table([title, "ours s", "eager s", "sdpa s", "eager/ours", "sdpa/ours", "targets"], rows)
@@ -174,10 +182,9 @@ def peak_of(form: str, dtype: str, size: str, image_size: str) -> float:
     """In the child: build one model, take two steps at batch 2, and say how much memory that took."""
     torch.set_num_threads(1)
     if form != "nothing":
-        model = peer.our_model(f"videomae_{size}_pretrain", image_size=int(image_size))
-        clip, masked = peer.random_input(model, batch=2)
-        if form != "ours":
-            model = peer.their_model(model.config, form)
+        config = peer.our_config(f"videomae_{size}_pretrain", image_size=int(image_size))
+        clip, masked = peer.random_input(config, batch=2)
+        model = peer.our_model(config) if form == "ours" else peer.their_model(config, form)
         work = peer.pretrain_step(model, clip, masked, ours=form == "ours", autocast=dtype == "bf16")
         for _ in range(2):
             with_precision("bf16" if dtype == "fp32 oneDNN" else "none", work)
@@ -202,7 +209,10 @@ def show_peaks(size: str, peaks: dict[str, float], ratios: dict[str, dict[str, f
     rows = []
     for name, ratio in ratios.items():
         ours = "fp32 oneDNN" if name == "fp32 as shipped" else name.split()[0]
-        row = [f"{peaks[f'ours {ours}']:.0f}", *(f"{peaks[f'{form} {name.split()[0]}']:.0f}" for form in FORMS[1:])]
+        row = [
+            f"{peaks[f'ours {ours}']:.0f}",
+            *(f"{peaks[f'{form} {name.split()[0]}']:.0f}" for form in FORMS[1:]),
+        ]
         met = "met" if ratio["eager"] <= LESS_MEMORY else "missed"
         rows.append([name, *row, ratio["eager"], ratio["sdpa"], met])
     columns = ["ours MiB", "eager MiB", "sdpa MiB", "ours/eager", "ours/sdpa", "target"]

@@ -23,10 +23,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")
 def one_thread():
     """Recorded cases are single-threaded, and two cores shared by spinning threads are slower than one."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def one_seed():
+    """What a test draws does not depend on the tests before it."""
     torch.manual_seed(0)
 
 

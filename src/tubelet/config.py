@@ -55,7 +55,10 @@ def from_plain(kind: type[T], plain: Any, where: str = "") -> T:
 
 
 def override(value: T, assignments: Sequence[str]) -> T:
-    """A copy of a dataclass with `path.to.key=value` assignments applied, in order.
+    """A copy of a dataclass with `path.to.key=value` assignments applied; the last one of a key counts.
+
+    All of them are applied before anything is checked, so their order does not matter. Assigning inside an
+    optional part that is None starts from that part's defaults.
 
     >>> @dataclasses.dataclass(frozen=True)
     ... class Optim:
@@ -63,14 +66,24 @@ def override(value: T, assignments: Sequence[str]) -> T:
     >>> override(Optim(), ["lr=5e-4"])
     Optim(lr=0.0005)
     """
+    tree: dict[str, Any] = {}
     for assignment in assignments:
         path, separator, text = assignment.partition("=")
         if not separator:
-            raise ConfigError(
-                f"{assignment!r} sets nothing: write it as key=value, for example optim.lr=5e-4"
-            )
-        value = _replace_at(value, path.strip().split("."), text.strip(), path.strip())
-    return value
+            raise ConfigError(f"{assignment!r} sets nothing: write it as key=value, for example optim.lr=5e-4")
+        *parents, last = path.strip().split(".")
+        branch = tree
+        for parent in parents:
+            inner = branch.setdefault(parent, {})
+            if not isinstance(inner, dict):
+                inner = branch[parent] = {}
+            branch = inner
+        branch[last] = _Text(text.strip())
+    return _replaced(value, tree, "")
+
+
+class _Text(str):
+    """The text of an assignment, not yet a value."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -105,28 +118,40 @@ def _join(where: str, key: str) -> str:
     return f"{where}.{key}" if where else key
 
 
-def _replace_at(value: Any, keys: list[str], text: str, path: str) -> Any:
-    """`value` with the field that `keys` lead to set from text."""
-    here = path[: -len(".".join(keys))].rstrip(".")
+def _replaced(value: Any, tree: Mapping[str, Any], where: str) -> Any:
+    """`value` with the fields that `tree` names set, all at once."""
     if isinstance(value, Mapping):
-        inner = text if len(keys) == 1 else _replace_at(value[keys[0]], keys[1:], text, path)
-        return {**value, keys[0]: _parse(inner) if len(keys) == 1 else inner}
+        return {**value, **{key: _parse(change) for key, change in tree.items()}}
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
-        raise ConfigError(f"{path} does not exist: {here} is a single value, {value!r}")
+        raise ConfigError(f"{_join(where, next(iter(tree)))} does not exist: {where} is a single value, {value!r}")
+    hints = typing.get_type_hints(type(value))
     names = [f.name for f in dataclasses.fields(value)]
-    if keys[0] not in names:
-        raise unknown_key(_join(here, keys[0]), names, prefix=here)
-    if len(keys) > 1:
-        inner = _replace_at(getattr(value, keys[0]), keys[1:], text, path)
-    else:
-        inner = _coerce(typing.get_type_hints(type(value))[keys[0]], _parse(text), path)
-    return dataclasses.replace(value, **{keys[0]: inner})
+    changes = {}
+    for key, change in tree.items():
+        path = _join(where, key)
+        if key not in names:
+            raise unknown_key(path, names, prefix=where)
+        if isinstance(change, _Text):
+            changes[key] = _coerce(hints[key], _parse(change), path)
+        else:
+            changes[key] = _replaced(_present(getattr(value, key), hints[key]), change, path)
+    return dataclasses.replace(value, **changes)
+
+
+def _present(value: Any, hint: Any) -> Any:
+    """The value, or the defaults of the dataclass that its type allows where it is None."""
+    if value is None:
+        for argument in typing.get_args(hint):
+            if dataclasses.is_dataclass(argument) and isinstance(argument, type):
+                return argument()
+    return value
 
 
 def _parse(text: str) -> Any:
     """A number, boolean or list where the text is one in TOML, else the text itself; `none` is None."""
     if text.lower() == "none":
         return None
+    text = str(text)
     try:
         # TOML wants a digit before the point; people do not.
         return tomllib.loads(f"value = {'0' * text.startswith('.')}{text}")["value"]

@@ -1,6 +1,8 @@
 """Batch k of epoch e is a fixed set of videos, however it is divided."""
 
 import itertools
+import multiprocessing
+import os
 import signal
 
 import pytest
@@ -8,13 +10,7 @@ import torch
 
 from tubelet.data.datasets import FrameCache, VideoDataset
 from tubelet.data.input_spec import InputSpec
-from tubelet.data.loader import (
-    TrainingOrder,
-    epoch_order,
-    evaluation_loader,
-    ignore_interrupts,
-    training_loader,
-)
+from tubelet.data.loader import TrainingOrder, epoch_order, evaluation_loader, training_loader
 from tubelet.data.manifest import Sample
 from tubelet.errors import ConfigError, DataError
 
@@ -109,10 +105,14 @@ def test_training_batches_come_in_the_order_of_their_keys():
     assert [[(view.epoch, view.sample) for view in batch.ids] for batch in loader] == keys
 
 
-def test_workers_leave_interrupts_to_the_main_process():
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        ignore_interrupts(0)
-        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGINT, before)
+def test_workers_survive_the_interrupt_that_a_terminal_sends_them():
+    wanted = list(order(micro=1).micro_batches(0, 6))
+    loader = training_loader(
+        numbered(10), order(micro=1), start_step=0, num_steps=6, num_workers=1, pin=False
+    )
+    batches = [next(loader)]
+    (worker,) = multiprocessing.active_children()
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGINT)
+    batches += loader
+    assert [[(view.epoch, view.sample) for view in batch.ids] for batch in batches] == wanted

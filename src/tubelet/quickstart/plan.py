@@ -6,6 +6,9 @@ from tubelet.data.synth import QUICKSTART, SynthConfig
 from tubelet.errors import ConfigError
 from tubelet.recipes import Recipe, find_recipe
 
+# Longer and larger than the model's clip of 16 frames of 32 pixels: otherwise all views of a test were the same.
+MOTION_SET = replace(QUICKSTART, size=36, num_frames=18)
+
 
 @dataclass(frozen=True, kw_only=True)
 class QuickstartPlan:
@@ -17,8 +20,7 @@ class QuickstartPlan:
     seed of the run.
     """
 
-    # Longer and larger than the model's clip of 16 frames of 32 pixels: otherwise all views of a test are the same.
-    data: SynthConfig = replace(QUICKSTART, size=36, num_frames=18)
+    data: SynthConfig = MOTION_SET
     num_train: int = 2000
     num_val: int = 200
     num_test: int = 400

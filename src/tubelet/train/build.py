@@ -62,6 +62,15 @@ class RunOptions:
     allow_missing: bool = False
     max_bad_share: float = 0.05
 
+    def __post_init__(self) -> None:
+        counts = {"save_every": 1, "validate_every": 0, "num_workers": 0, "cache_bytes": 0, "micro_batch_size": 1}
+        for name, least in counts.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ConfigError(f"{name} is {value}; it must be at least {least}")
+        if not 0 <= self.max_bad_share <= 1:
+            raise ConfigError(f"max_bad_share is {self.max_bad_share}; it must be from 0 to 1")
+
 
 def fit_to_classes(recipe: Recipe, splits: Splits) -> Recipe:
     """The recipe for as many classes as the data names; labels beyond the recipe's classes are an error."""

@@ -124,8 +124,9 @@ def gradients_of_step(
         raise TrainingError(
             f"not one video of step {state.step} could be read: {next(iter(state.failures.values()), '')}"
         )
-    gradients = [p.grad for p in task.model.parameters() if p.grad is not None]
-    torch._foreach_div_(gradients, len(names))
+    for parameter in task.model.parameters():
+        if parameter.grad is not None:
+            parameter.grad.div_(len(names))
     return {name: value / len(names) for name, value in sums.items()}, names
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from torch import nn
 
 from tubelet.config import read_toml, to_plain, write_toml
-from tubelet.data.datasets import FrameCache
+from tubelet.data.datasets import FrameCache, VideoDataset
 from tubelet.data.loader import TrainingOrder, evaluation_loader, training_loader
 from tubelet.data.randomness import counter_seed
 from tubelet.data.splits import Splits, find_splits
@@ -28,7 +28,7 @@ from tubelet.train.build import (
     training_order,
     training_set,
 )
-from tubelet.train.checkpoint import TrainingState, load_newest_state, save_state
+from tubelet.train.checkpoint import TrainingState, load_newest_state, save_state, sha256
 from tubelet.train.device import pick_device
 from tubelet.train.ema import Ema
 from tubelet.train.evaluate import evaluate_classifier, evaluation_set
@@ -100,6 +100,9 @@ def wire(
     model = build_model(config)
     if init is not None:
         start_from(model, init, console)
+    task = build_task(recipe, model, config)
+    learned = training_set(recipe, splits.train, FrameCache(options.cache_bytes) if options.cache_bytes else None)
+    evaluation_set(recipe.input, splits.test)  # its mistakes would else show after the training
     claim_folder(out, recipe, init)
     set_recompute(model.to(device), options.recompute)
     optim = recipe.optim
@@ -112,7 +115,8 @@ def wire(
         device=device,
         splits=splits,
         order=order,
-        task=build_task(recipe, model, config),
+        learned=learned,
+        task=task,
         optimizer=torch.optim.AdamW(groups, lr=optim.lr, betas=optim.betas, fused=device.type == "cuda"),
         ema=None if optim.ema is None else Ema(model, optim.ema),
         console=console,
@@ -130,6 +134,7 @@ class WiredRun:
     device: torch.device
     splits: Splits
     order: TrainingOrder
+    learned: VideoDataset
     task: Classification | MaskedPixels
     optimizer: torch.optim.Optimizer
     ema: Ema | None
@@ -219,9 +224,8 @@ def fit(wired: WiredRun, state: LoopState, title: str) -> None:
     """Step to the end of the schedule; log, validate and save on the way."""
     settings = loop_settings(wired.recipe, wired.order, wired.options, wired.device)
     per_epoch, every = wired.order.steps_per_epoch, wired.options.validate_every
-    cache = FrameCache(wired.options.cache_bytes) if wired.options.cache_bytes else None
     batches = training_loader(
-        training_set(wired.recipe, wired.splits.train, cache),
+        wired.learned,
         wired.order,
         start_step=state.step,
         num_steps=settings.num_steps,
@@ -257,7 +261,9 @@ def fit(wired: WiredRun, state: LoopState, title: str) -> None:
 def claim_folder(out: Path, recipe: Recipe, init: Path | None) -> None:
     """Write the recipe into the run's folder, or check that the run already there had the same one."""
     path = out / "recipe.toml"
-    plain = {"recipe": to_plain(recipe), **({"init": str(init)} if init else {})}
+    # The start is known by its content, so that folders may be moved between two sittings.
+    started_from = {"init_sha256": sha256(init / "model.safetensors")} if init else {}
+    plain = {"recipe": to_plain(recipe), **started_from}
     if not path.exists():
         out.mkdir(parents=True, exist_ok=True)
         write_toml(path, plain)
@@ -271,7 +277,7 @@ def start_from(model: nn.Module, init: Path, console: Console) -> None:
     """Fill a fresh model from a checkpoint, and say what stayed fresh."""
     state, fresh, _ = finetune_state(read_checkpoint(init), model.state_dict())
     model.load_state_dict(state)
-    console.print(f"started from {init}; new: {', '.join(fresh) or 'nothing'}", highlight=False)
+    console.print(f"started from {init}; new: {', '.join(fresh) or 'nothing'}", highlight=False, soft_wrap=True)
 
 
 def set_recompute(model: nn.Module, recompute: bool) -> None:

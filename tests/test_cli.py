@@ -1,0 +1,184 @@
+"""The command line: what a user types, what comes back, and what a mistake looks like."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tubelet.cli import main
+from tubelet.data.synth import LEVELS
+from tubelet.data.synth_files import write_dataset
+from tubelet.errors import ConfigError
+
+TINY = (
+    "input.num_frames=8",
+    "optim.epochs=1",
+    "optim.warmup_epochs=0",
+    "optim.batch_size=4",
+    "model.encoder.depth=1",
+    "model.encoder.dim=12",
+)
+
+
+def tubelet(*arguments: object) -> int:
+    """The exit code of a command."""
+    before = sys.argv
+    sys.argv = ["tubelet", *map(str, arguments)]
+    try:
+        main()
+    except SystemExit as leaving:
+        return int(leaving.code or 0)
+    finally:
+        sys.argv = before
+    return 0
+
+
+@pytest.fixture(scope="module")
+def motions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("motions") / "set"
+    config = replace(LEVELS["L0"], motions=("move_left", "move_right"), size=32, num_frames=8, sprites=1)
+    write_dataset(config, folder, {"train": 8, "val": 2, "test": 4})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(motions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    assert tubelet("train", "videomae.finetune_tiny", *TINY, "--data", motions, "--out", out) == 0
+    return out
+
+
+def error_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that a mistake prints."""
+    printed = capsys.readouterr().err
+    lines = [line for line in printed.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1, printed
+    assert "Traceback" not in printed
+    return lines[0]
+
+
+def test_a_run_leaves_a_model_that_predicts_and_evaluates(
+    trained: Path, motions: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    clip = next((motions / "videos").rglob("test*.mp4"))
+    assert tubelet("predict", trained / "model", clip, "--json", "--device", "cpu") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert sorted(found["labels"]) == ["moving left", "moving right"]
+    assert sum(found["scores"]) == pytest.approx(1)
+    figures = tmp_path / "figures.json"
+    assert tubelet("evaluate", trained / "model", "--data", motions, "--json", figures) == 0
+    assert json.loads(figures.read_text())["num_videos"] == 4
+
+
+def test_pretraining_feeds_training(motions: Path, tmp_path: Path):
+    pretrained = tmp_path / "pretrained"
+    sizes = (*TINY, "model.decoder_dim=12")
+    assert tubelet("pretrain", "videomae.pretrain_tiny", *sizes, "--data", motions, "--out", pretrained) == 0
+    arguments = (*TINY, "--data", motions, "--out", tmp_path / "tuned", "--init", pretrained / "model")
+    assert tubelet("train", "videomae.finetune_tiny", *arguments) == 0
+
+
+def test_models_and_recipes_are_listed(capsys: pytest.CaptureFixture[str]):
+    assert tubelet("models") == 0
+    listed = capsys.readouterr().out
+    assert "videomae_base" in listed
+    assert "videomae.finetune_ssv2" in listed
+
+
+def test_a_checkpoint_goes_to_hugging_face_and_back(trained: Path, tmp_path: Path):
+    assert tubelet("convert", trained / "model", tmp_path / "hf", "--to", "hf") == 0
+    assert tubelet("convert", tmp_path / "hf", tmp_path / "back") == 0
+    assert (tmp_path / "back" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(None, "no such file"), (b"", "empty"), (b"plain text, no video\n" * 20, "not a video")],
+)
+def test_a_file_that_is_no_video_is_one_line(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, says: str
+):
+    clip = tmp_path / "clip.mp4"
+    if content is not None:
+        clip.write_bytes(content)
+    assert tubelet("predict", trained / "model", clip, "--device", "cpu") == 1
+    line = error_line(capsys)
+    assert "clip.mp4" in line
+    assert says in line
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("videomae.finetune_tny",), "did you mean videomae.finetune_tiny?"),
+        (("videomae.finetune_tiny", "optim.lrr=1"), "did you mean optim.lr?"),
+        (("videomae.finetune_tiny", "model.encoder.deepth=1"), "did you mean"),
+        (("videomae.finetune_tiny", "optim.lr=fast"), "optim.lr is 'fast'"),
+        (("videomae.pretrain_tiny",), "tubelet pretrain videomae.pretrain_tiny"),
+        (("videomae.finetune_tiny", "model.num_heads=5"), "model"),
+    ],
+)
+def test_a_setting_that_does_not_exist_suggests_the_closest(
+    motions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], says: str
+):
+    assert tubelet("train", *words, "--data", motions, "--out", tmp_path / "run") == 1
+    assert says in error_line(capsys)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ("a.mp4 0\nb.mp4\n", "line 2"),
+        ("a.mp4 0\nb.mp4 one\n", "line 2"),
+        ("a.mp4 0\nb.mp4 -1\n", "line 2"),
+        ("a.mp4 0\nb.mp4 5000\n", "5000"),
+        ("", "empty"),
+    ],
+)
+def test_a_list_that_is_wrong_names_file_and_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], lines: str, says: str
+):
+    (tmp_path / "train.csv").write_text(lines)
+    (tmp_path / "val.csv").write_text("a.mp4 0\n")
+    arguments = (*TINY, "--data", tmp_path, "--out", tmp_path / "run")
+    assert tubelet("train", "videomae.finetune_tiny", *arguments) == 1
+    assert says in error_line(capsys)
+    assert not (tmp_path / "run").exists()
+
+
+def test_evaluation_with_missing_videos_reports_no_score_unless_told_to(
+    trained: Path, motions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    good = next((motions / "videos").rglob("test*.mp4"))
+    (tmp_path / "list.csv").write_text(f"{good} 0\n{tmp_path / 'gone.mp4'} 1\n")
+    assert tubelet("evaluate", trained / "model", "--data", tmp_path / "list.csv") == 1
+    assert "1 of 2 videos could not be read" in error_line(capsys)
+    assert tubelet("evaluate", trained / "model", "--data", tmp_path / "list.csv", "--allow-missing") == 0
+
+
+def test_a_damaged_checkpoint_is_one_line(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.toml").write_bytes((trained / "model" / "config.toml").read_bytes())
+    (folder / "model.safetensors").write_bytes((trained / "model" / "model.safetensors").read_bytes()[:500])
+    assert tubelet("predict", folder, "clip.mp4") == 1
+    assert "model.safetensors" in error_line(capsys)
+
+
+def test_debug_shows_where_a_mistake_surfaced(tmp_path: Path):
+    with pytest.raises(ConfigError):
+        tubelet("train", "nonsense", "--data", tmp_path, "--out", tmp_path / "run", "--debug")
+
+
+def test_synth_continues_and_refuses_another_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    words = ("synth", tmp_path / "set", "size=32", "num_frames=4", "--train", 4, "--val", 2, "--test", 2)
+    assert tubelet(*words) == 0
+    assert tubelet(*words) == 0
+    assert "8 already there" in capsys.readouterr().err
+    assert tubelet(*words, "seed=7") == 1
+    assert "seed" in error_line(capsys)
