@@ -119,7 +119,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 
 
 def finish(name: str, *, figures: Mapping[str, Any], ratios: Mapping[str, Any], keep: bool) -> None:
-    """Write `results/NAME.json` where the figures are to be kept; the last line printed is JSON with the ratios."""
+    """Write `results/NAME.json` if figures are to be kept; the last line printed is JSON with the ratios."""
     if keep:
         RESULTS.mkdir(exist_ok=True)
         record = {"benchmark": name, "machine": machine(), "figures": figures, "ratios": ratios}

@@ -19,7 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--manifests",
         type=Path,
         default=Path(__file__).parent / "weights" / "manifests",
-        help="folder of key lists of published checkpoints that tests/weights converts (default: the packed ones)",
+        help="folder of published checkpoints' key lists that tests/weights converts (default: the packed ones)",
     )
 
 

@@ -134,7 +134,10 @@ def test_a_wrong_assignment_names_the_key_and_the_way_out(assignment: str, messa
     ("plain", "message"),
     [
         ({}, "name is missing; Outer cannot do without it"),
-        ({"name": "a", "inner": {"betass": [0, 1]}}, r"inner\.betass does not exist; did you mean inner\.betas"),
+        (
+            {"name": "a", "inner": {"betass": [0, 1]}},
+            r"inner\.betass does not exist; did you mean inner\.betas",
+        ),
         ({"name": "a", "inner": 3}, "inner is 3; it has to be Inner"),
         ({"name": "a", "table": {"one": "1"}}, r"table\.one is '1'; it has to be int"),
         ({"name": 3}, "name is 3; it has to be str"),
@@ -151,11 +154,11 @@ def test_something_else_than_a_table_is_refused():
 
 
 def test_a_missing_or_malformed_file_is_named(tmp_path: Path):
-    with pytest.raises(ConfigError, match="absent.toml does not exist"):
+    with pytest.raises(ConfigError, match=r"absent\.toml does not exist"):
         read_toml(tmp_path / "absent.toml")
     for content in (b"lr = ", b"\xff\xfe"):
         (tmp_path / "bad.toml").write_bytes(content)
-        with pytest.raises(ConfigError, match="bad.toml is not valid TOML"):
+        with pytest.raises(ConfigError, match=r"bad\.toml is not valid TOML"):
             read_toml(tmp_path / "bad.toml")
 
 

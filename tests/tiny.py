@@ -1,4 +1,4 @@
-"""The smallest real data set and recipes: 8 frames of 32 pixels, two motions, a model of a few thousand weights."""
+"""The smallest real data set and recipes: 8 frames of 32 pixels, two motions, a few thousand weights."""
 
 from pathlib import Path
 

@@ -70,7 +70,9 @@ def override(value: T, assignments: Sequence[str]) -> T:
     for assignment in assignments:
         path, separator, text = assignment.partition("=")
         if not separator:
-            raise ConfigError(f"{assignment!r} sets nothing: write it as key=value, for example optim.lr=5e-4")
+            raise ConfigError(
+                f"{assignment!r} sets nothing: write it as key=value, for example optim.lr=5e-4"
+            )
         *parents, last = path.strip().split(".")
         branch = tree
         for parent in parents:
@@ -123,7 +125,9 @@ def _replaced(value: Any, tree: Mapping[str, Any], where: str) -> Any:
     if isinstance(value, Mapping):
         return {**value, **{key: _parse(change) for key, change in tree.items()}}
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
-        raise ConfigError(f"{_join(where, next(iter(tree)))} does not exist: {where} is a single value, {value!r}")
+        raise ConfigError(
+            f"{_join(where, next(iter(tree)))} does not exist: {where} is a single value, {value!r}"
+        )
     hints = typing.get_type_hints(type(value))
     names = [f.name for f in dataclasses.fields(value)]
     changes = {}

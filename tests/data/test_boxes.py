@@ -5,7 +5,9 @@ from tubelet.data.boxes import enlarge_boxes
 
 def test_boxes_grow_by_a_share_of_their_size_on_both_sides_together():
     grown = enlarge_boxes(torch.tensor([[10.0, 20.0, 29.0, 59.0]]), (0.1, 0.05), 100, 100)
-    torch.testing.assert_close(grown, torch.tensor([[9.0, 19.0, 30.0, 60.0]]))  # 20 × 40 pixels, corners included
+    torch.testing.assert_close(
+        grown, torch.tensor([[9.0, 19.0, 30.0, 60.0]])
+    )  # 20 × 40 pixels, corners included
 
 
 def test_boxes_stay_inside_the_frame():

@@ -69,7 +69,9 @@ def test_a_later_start_gives_the_rest_of_the_same_order(start: int):
 
 
 def test_a_batch_larger_than_the_data_is_refused_with_both_numbers():
-    with pytest.raises(DataError, match=r"3 videos do not fill one batch of 4; set optim\.batch_size to at most 3"):
+    with pytest.raises(
+        DataError, match=r"3 videos do not fill one batch of 4; set optim\.batch_size to at most 3"
+    ):
         order(num_samples=3)
 
 

@@ -19,7 +19,9 @@ def test_self_and_cross_attention_equal_torchs():
     theirs = torchs(ours, 12)
     tokens, context = torch.randn(2, 5, 12), torch.randn(2, 7, 12)
     torch.testing.assert_close(ours(tokens), theirs(tokens, tokens, tokens)[0], rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(ours(tokens, context), theirs(tokens, context, context)[0], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        ours(tokens, context), theirs(tokens, context, context)[0], rtol=1e-5, atol=1e-6
+    )
 
 
 def test_a_key_bias_changes_nothing():

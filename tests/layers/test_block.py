@@ -7,9 +7,7 @@ from tubelet.layers.mlp import Mlp
 
 
 def block(layer_scale: float | None = None, drop_path: float = 0.0) -> Block:
-    return Block(
-        8, Attention(8, 2), Mlp(8, 16), norm_eps=1e-6, layer_scale=layer_scale, drop_path=drop_path
-    )
+    return Block(8, Attention(8, 2), Mlp(8, 16), norm_eps=1e-6, layer_scale=layer_scale, drop_path=drop_path)
 
 
 def test_a_block_adds_two_normed_branches():
@@ -49,4 +47,6 @@ def test_recomputed_activations_give_the_same_gradients_even_with_dropped_paths(
 def test_recomputing_costs_nothing_where_no_gradient_is_asked_for():
     blocks, tokens = nn.ModuleList([block()]), torch.randn(2, 3, 8)
     with torch.no_grad():
-        assert torch.equal(run_blocks(blocks, tokens, recompute=True), run_blocks(blocks, tokens, recompute=False))
+        assert torch.equal(
+            run_blocks(blocks, tokens, recompute=True), run_blocks(blocks, tokens, recompute=False)
+        )

@@ -1,3 +1,5 @@
+import itertools
+
 import torch
 
 from tubelet.layers.drop import DropPath, drop_path_rates
@@ -25,5 +27,5 @@ def test_rates_grow_from_nothing_to_the_given_one():
     rates = drop_path_rates(0.3, 4)
     assert rates[0] == 0.0
     assert rates[-1] == 0.3
-    assert all(abs((b - a) - 0.1) < 1e-12 for a, b in zip(rates, rates[1:], strict=False))
+    assert all(abs((b - a) - 0.1) < 1e-12 for a, b in itertools.pairwise(rates))
     assert drop_path_rates(0.3, 1) == [0.0]

@@ -230,7 +230,7 @@ def test_recomputing_gives_the_same_gradients(config: ClassifierConfig | Pretrai
     for recompute in (False, True):
         for module in model.modules():
             if hasattr(module, "recompute"):
-                module.recompute = recompute  # pyright: ignore[reportAttributeAccessIssue]
+                setattr(module, "recompute", recompute)  # noqa: B010 - nn.Module hides it from types
         model.zero_grad()
         model(*inputs).square().mean().backward()
         found.append({name: p.grad for name, p in model.named_parameters()})
@@ -247,7 +247,8 @@ def test_the_model_computes_its_attention_as_defined(monkeypatch: pytest.MonkeyP
 
 def test_models_start_as_published():
     classifier, pretrainer = (
-        build_model(replace(c, encoder=replace(ENCODER, dim=64, num_heads=4))) for c in (CLASSIFIER, PRETRAINER)
+        build_model(replace(c, encoder=replace(ENCODER, dim=64, num_heads=4)))
+        for c in (CLASSIFIER, PRETRAINER)
     )
     assert isinstance(classifier, VideoMAEClassifier)
     assert isinstance(pretrainer, VideoMAEPretrainer)

@@ -3,20 +3,23 @@ import math
 import pytest
 import torch
 
+from tubelet.ops import attention as module
 from tubelet.ops import backend
 from tubelet.ops.attention import attention, attention_definition
 
 
-def qkv(queries: int, keys: int, head_dim: int = 8) -> tuple[torch.Tensor, ...]:
-    return tuple(torch.randn(2, 3, n, head_dim, requires_grad=True) for n in (queries, keys, keys))
+def qkv(queries: int, keys: int, head_dim: int = 8) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    q, k, v = (torch.randn(2, 3, n, head_dim, requires_grad=True) for n in (queries, keys, keys))
+    return q, k, v
 
 
-@pytest.mark.parametrize("written_out", [True, False])
+@pytest.mark.parametrize(("onednn", "cached_scores"), [(False, 0), (True, 0), (True, 1 << 30)])
 @pytest.mark.parametrize(("queries", "keys"), [(5, 5), (1, 7), (300, 300)])
-def test_the_fast_twin_equals_the_definition(
-    queries: int, keys: int, written_out: bool, monkeypatch: pytest.MonkeyPatch
+def test_the_fast_twins_equal_the_definition(
+    queries: int, keys: int, onednn: bool, cached_scores: int, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(backend, "onednn_multiplies", lambda: written_out)
+    monkeypatch.setattr(backend, "onednn_multiplies", lambda: onednn)
+    monkeypatch.setattr(backend, "CACHED_SCORES", cached_scores)
     inputs, scale = qkv(queries, keys), 0.37
     fast, slow = attention(*inputs, scale), attention_definition(*inputs, scale)
     torch.testing.assert_close(fast, slow, rtol=1e-5, atol=1e-5)
@@ -54,3 +57,18 @@ def test_a_key_far_above_the_others_is_copied():
     k[0, 0, 1] = 100.0
     v = torch.randn(1, 1, 3, 4)
     torch.testing.assert_close(attention(q, k, v, 1 / math.sqrt(4))[0, 0, 0], v[0, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("cached_scores", "way"), [(0, "tiled_attention"), (1 << 30, "attention_definition")]
+)
+def test_the_size_of_the_scores_decides_the_way(
+    cached_scores: int, way: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(backend, "CACHED_SCORES", cached_scores)
+    called = []
+    for name in ("tiled_attention", "attention_definition"):
+        monkeypatch.setattr(module, name, lambda q, k, v, scale, name=name: called.append(name) or q)
+    q, k, v = (x.bfloat16() for x in qkv(6, 6))
+    attention(q, k, v, 0.5)
+    assert called == [way]

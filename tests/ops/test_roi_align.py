@@ -43,7 +43,9 @@ def brute_force(maps: Tensor, box: list[float], index: int, size: int) -> Tensor
             for column in range(size):
                 samples = [
                     bilinear(
-                        plane, y1 + (row + (i + 0.5) / num_y) * height, x1 + (column + (j + 0.5) / num_x) * width
+                        plane,
+                        y1 + (row + (i + 0.5) / num_y) * height,
+                        x1 + (column + (j + 0.5) / num_x) * width,
                     )
                     for i in range(num_y)
                     for j in range(num_x)

@@ -44,7 +44,12 @@ def test_pre_training_figures_are_the_published_ones(row: tuple):
     assert recipe.task == "masked"
     assert (optim.batch_size, optim.epochs, optim.warmup_epochs) == (batch, epochs, 40)
     assert optim.lr * batch / 256 == pytest.approx(lr)
-    assert (optim.betas, optim.weight_decay, optim.layer_decay, optim.min_lr) == ((0.9, 0.95), 0.05, 1.0, 1e-5)
+    assert (optim.betas, optim.weight_decay, optim.layer_decay, optim.min_lr) == (
+        (0.9, 0.95),
+        0.05,
+        1.0,
+        1e-5,
+    )
     assert (recipe.mask_ratio, recipe.input.stride, recipe.input.num_frames) == (mask_ratio, stride, 16)
     assert recipe.augment.flip == 0.0
     assert isinstance(config, PretrainerConfig)
@@ -136,7 +141,9 @@ def test_wrong_assignments_are_refused(name: str, assignments: list[str], messag
 
 def test_a_setting_that_the_model_does_not_have_is_refused_with_its_name():
     recipe = find_recipe("videomae.finetune_k400", ["model.encoder.deph=3"])
-    with pytest.raises(ConfigError, match=r"videomae_base: encoder\.deph does not exist; did you mean encoder\.depth"):
+    with pytest.raises(
+        ConfigError, match=r"videomae_base: encoder\.deph does not exist; did you mean encoder\.depth"
+    ):
         model_config(recipe)
     with pytest.raises(ConfigError, match="videomae_bas does not exist; did you mean videomae_base"):
         model_config(find_recipe("videomae.finetune_k400", ["model=videomae_bas"]))

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -30,7 +31,7 @@ class Brightness(nn.Module):
         return -self.sharpness * (brightness - torch.arange(4) * 20).square()
 
 
-def task(**options) -> Classification:  # noqa: ANN003
+def task(**options: Any) -> Classification:
     return Classification(Brightness(), num_classes=4, mean=(0.0,) * 3, std=(1.0,) * 3, **options)
 
 
@@ -99,7 +100,9 @@ def test_videos_without_labels_are_refused_by_name():
 
 
 def test_views_of_a_video_are_merged_and_batches_joined():
-    predicted = task().predict([batch([20, 40], [1, 1], views=3), replace(batch([60], [3]), names=("z.mp4",))])
+    predicted = task().predict(
+        [batch([20, 40], [1, 1], views=3), replace(batch([60], [3]), names=("z.mp4",))]
+    )
     assert predicted.names == ("0.mp4", "1.mp4", "z.mp4")
     assert predicted.labels.tolist() == [1, 1, 3]
     assert predicted.scores.argmax(dim=1).tolist() == [1, 2, 3]
@@ -126,7 +129,9 @@ def test_figures_are_shares_of_the_videos():
 
 def test_missing_videos_leave_no_score_unless_allowed():
     clips = [replace(batch([20, 40], [1, 2]), failures=(BROKEN,)), collate([])]
-    with pytest.raises(DataError, match=r"1 of 3 videos could not be read, so there is no score: bad\.mp4: holds"):
+    with pytest.raises(
+        DataError, match=r"1 of 3 videos could not be read, so there is no score: bad\.mp4: holds"
+    ):
         task().evaluate(clips)
     figures = task(allow_missing=True).evaluate(clips)
     assert (figures["top1"], figures["num_missing"]) == (1.0, 1)

@@ -12,7 +12,9 @@ from tubelet.train.checkpoint import TrainingState, load_newest_state, save_stat
 
 def state(step: int) -> TrainingState:
     parameter = torch.nn.Parameter(torch.full((2,), float(step)))
-    optimizer = torch.optim.AdamW([{"params": [parameter], "names": ["w"], "lr_scale": 0.5}], betas=(0.9, 0.95))
+    optimizer = torch.optim.AdamW(
+        [{"params": [parameter], "names": ["w"], "lr_scale": 0.5}], betas=(0.9, 0.95)
+    )
     parameter.grad = torch.ones(2)
     optimizer.step()
     return TrainingState(

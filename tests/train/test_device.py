@@ -21,17 +21,21 @@ def test_a_device_that_is_not_here_is_refused(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.parametrize(
     ("flags", "faster"),
-    [(("AuthenticAMD", "avx2"), True), (("AuthenticAMD", "amx_bf16"), False), (("GenuineIntel",), False), ((), False)],
+    [
+        (("AuthenticAMD", "avx2"), True),
+        (("AuthenticAMD", "amx_bf16"), False),
+        (("GenuineIntel",), False),
+        ((), False),
+    ],
 )
 def test_only_processors_that_gain_are_switched(
     flags: tuple[str, ...], faster: bool, monkeypatch: pytest.MonkeyPatch
 ):
-    setting = torch.backends.mkldnn.matmul
-    before = setting.fp32_precision  # pyright: ignore[reportAttributeAccessIssue]
+    setting = torch.backends.mkldnn.matmul  # pyright: ignore[reportAttributeAccessIssue]
+    before = setting.fp32_precision
     monkeypatch.setattr(device, "cpu_flags", lambda: frozenset(flags))
     try:
         assert speed_up_cpu() == faster
-        after = setting.fp32_precision  # pyright: ignore[reportAttributeAccessIssue]
-        assert (after == "bf16") == faster or after == before
+        assert setting.fp32_precision == ("bf16" if faster else before)
     finally:
-        setting.fp32_precision = before  # pyright: ignore[reportAttributeAccessIssue]
+        setting.fp32_precision = before

@@ -23,7 +23,8 @@ class Line:
 
     def __init__(self) -> None:
         torch.manual_seed(0)
-        self.model = nn.Linear(1, 1)
+        self.line = nn.Linear(1, 1)
+        self.model: nn.Module = self.line
         self.losses: list[float] = []
         self.spoil: Callable[[Loss], Loss] = lambda loss: loss
 
@@ -114,7 +115,9 @@ def test_a_loss_that_is_not_finite_stops_before_it_touches_the_weights(value: fl
 
     task.spoil = spoil_fourth
     state = LoopState()
-    with pytest.raises(TrainingError, match=rf"the loss is {value} at step 3 on 1\.mp4, 2\.mp4, 3\.mp4, 4\.mp4; "):
+    with pytest.raises(
+        TrainingError, match=rf"the loss is {value} at step 3 on 1\.mp4, 2\.mp4, 3\.mp4, 4\.mp4; "
+    ):
         go(
             task,
             state=state,
@@ -128,7 +131,7 @@ def test_a_loss_that_is_not_finite_stops_before_it_touches_the_weights(value: fl
 def test_a_gradient_that_is_not_finite_stops_before_it_touches_the_weights():
     task = Line()
     # Finite itself, but the slope of a root is not at zero.
-    task.spoil = lambda loss: Loss(loss.total + (task.model.weight * 0).square().sum().sqrt())
+    task.spoil = lambda loss: Loss(loss.total + (task.line.weight * 0).square().sum().sqrt())
     before = [p.detach().clone() for p in task.model.parameters()]
     with pytest.raises(TrainingError, match=r"the norm of the gradients is nan at step 0 on 1\.mp4"):
         go(task)
@@ -156,7 +159,9 @@ def test_too_many_broken_videos_stop_the_run():
     settings = replace(SETTINGS, num_steps=100)
     batches = (videos([1, 2, 3], 1) for _ in range(100))
     state = LoopState()
-    with pytest.raises(TrainingError, match=r"5 of 20 videos could not be read, .* 0\.05; the last: bad0\.mp4"):
+    with pytest.raises(
+        TrainingError, match=r"5 of 20 videos could not be read, .* 0\.05; the last: bad0\.mp4"
+    ):
         go(Line(), settings, batches, state=state)
     assert state.step == 4
 
@@ -216,10 +221,10 @@ def test_outside_the_main_thread_signals_are_left_alone():
 def test_the_average_follows_every_step():
     task = Line()
     ema = Ema(task.model, 0.5)
-    expected = task.model.weight.detach().clone()
+    expected = task.line.weight.detach().clone()
 
     def follow(_: StepReport) -> None:
-        expected.lerp_(task.model.weight.detach(), 0.5)
+        expected.lerp_(task.line.weight.detach(), 0.5)
 
     go(task, ema=ema, on_step=follow)
     torch.testing.assert_close(ema.model.get_parameter("weight"), expected)
@@ -227,11 +232,11 @@ def test_the_average_follows_every_step():
 
 def test_gradients_are_clipped_where_asked_for():
     plain, clipped = Line(), Line()
-    start = plain.model.weight.detach().clone()
+    start = plain.line.weight.detach().clone()
     go(plain, replace(SETTINGS, num_steps=1))
     go(clipped, replace(SETTINGS, num_steps=1, max_grad_norm=1e-3))
-    assert float((clipped.model.weight - start).detach().abs()) <= 1e-4 + 1e-7
-    assert float((plain.model.weight - start).detach().abs()) > 1e-3
+    assert float((clipped.line.weight - start).detach().abs()) <= 1e-4 + 1e-7
+    assert float((plain.line.weight - start).detach().abs()) > 1e-3
 
 
 def test_bfloat16_computes_in_bfloat16_and_keeps_float32_weights():
@@ -239,4 +244,4 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32_weights():
     task.model.register_forward_hook(lambda _m, _i, output: seen.append(output.dtype))
     go(task, replace(SETTINGS, bf16=True))
     assert set(seen) == {torch.bfloat16}
-    assert task.model.weight.dtype == torch.float32
+    assert task.line.weight.dtype == torch.float32

@@ -49,7 +49,12 @@ def test_vectors_positions_and_tokens_are_not_decayed():
 
 
 def test_layers_are_numbered_from_the_embedding_to_the_head():
-    names = ["encoder.embed.proj.bias", "encoder.blocks.0.norm1.bias", "encoder.blocks.11.x", "encoder.norm.bias"]
+    names = [
+        "encoder.embed.proj.bias",
+        "encoder.blocks.0.norm1.bias",
+        "encoder.blocks.11.x",
+        "encoder.norm.bias",
+    ]
     assert [layer_of(name, depth=12) for name in names] == [0, 1, 12, 13]
 
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import StringIO
 from pathlib import Path
 
@@ -29,7 +29,13 @@ STEPS = 8  # 4 epochs of 2 batches of 4 videos
 
 
 def go(
-    recipe: Recipe, data: Path, out: Path, *, init: Path | None = None, console: Console | None = None, **options
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    init: Path | None = None,
+    console: Console | None = None,
+    **options,
 ) -> RunResult:
     return run(
         recipe,
@@ -63,7 +69,7 @@ def whole(motions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def stop_at(step: int, stop, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN001
+def stop_at(step: int, stop: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
     """Something happens while the figures of a step are written."""
     write = MetricsLog.write
 
@@ -132,7 +138,7 @@ def test_a_run_whose_states_are_all_damaged_does_not_start_afresh(whole: Path, m
     shutil.copytree(whole, tmp_path / "run")
     for state in saved_states(tmp_path / "run" / "checkpoints"):
         (state / STATE).write_bytes(b"damaged")
-    with pytest.raises(WeightsError, match="is undamaged .* remove the folder to start afresh"):
+    with pytest.raises(WeightsError, match=r"is undamaged .* remove the folder to start afresh"):
         go(finetuning(), motions, tmp_path / "run")
 
 
@@ -145,7 +151,9 @@ def test_a_finished_run_is_only_tested_again(
     assert result.metrics == read_toml(whole / "test.toml")["metrics"]
 
 
-def test_workers_a_cache_and_recomputing_do_not_change_the_outcome(whole: Path, motions: Path, tmp_path: Path):
+def test_workers_a_cache_and_recomputing_do_not_change_the_outcome(
+    whole: Path, motions: Path, tmp_path: Path
+):
     go(finetuning(), motions, tmp_path / "workers", num_workers=2)
     assert_same_outcome(tmp_path / "workers", whole)
     go(finetuning(), motions, tmp_path / "cached", cache_bytes=10**8, recompute=True)
@@ -157,13 +165,19 @@ CALM = ("model.encoder.drop_path=0.0", "model.dropout=0.0", "optim.epochs=1")
 
 
 @pytest.mark.parametrize("make", [finetuning, pretraining])
-def test_dividing_batches_changes_nothing_but_rounding(make, motions: Path, tmp_path: Path):  # noqa: ANN001
+def test_dividing_batches_changes_nothing_but_rounding(
+    make: Callable[..., Recipe], motions: Path, tmp_path: Path
+):
     calm = CALM if make is finetuning else CALM[2:]
     for name, size in (("whole", None), ("divided", 2)):
         go(make(*calm), motions, tmp_path / name, micro_batch_size=size, validate_every=0)
-    ours, theirs = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("divided", "whole"))
+    ours, theirs = (
+        load_file(tmp_path / name / "model" / "model.safetensors") for name in ("divided", "whole")
+    )
     for name, value in theirs.items():
-        torch.testing.assert_close(ours[name], value, rtol=1e-3, atol=1e-4, msg=lambda text, n=name: f"{n}: {text}")
+        torch.testing.assert_close(
+            ours[name], value, rtol=1e-3, atol=1e-4, msg=lambda text, n=name: f"{n}: {text}"
+        )
     losses = [[row["loss"] for row in read_metrics(tmp_path / name)] for name in ("divided", "whole")]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
@@ -258,7 +272,9 @@ def test_broken_training_videos_are_skipped_counted_and_reported(tmp_path: Path)
 
 def test_too_many_broken_training_videos_are_an_error(tmp_path: Path):
     data = damaged_copy(tmp_path / "data", "train", 4)
-    with pytest.raises(TrainingError, match="of 2[0-4] videos could not be read, more than a share of 0.05"):
+    with pytest.raises(
+        TrainingError, match=r"of 2[0-4] videos could not be read, more than a share of 0\.05"
+    ):
         go(finetuning("optim.epochs=1"), data, tmp_path / "run")
     result = go(finetuning("optim.epochs=1"), data, tmp_path / "run2", max_bad_share=0.5)
     assert len(result.failures) == 4
@@ -266,7 +282,9 @@ def test_too_many_broken_training_videos_are_an_error(tmp_path: Path):
 
 def test_a_score_over_missing_videos_is_refused_unless_allowed(tmp_path: Path):
     data = damaged_copy(tmp_path / "data", "test", 1)
-    with pytest.raises(DataError, match=r"1 of 4 videos could not be read, so there is no score: .*test0000000\.mp4"):
+    with pytest.raises(
+        DataError, match=r"1 of 4 videos could not be read, so there is no score: .*test0000000\.mp4"
+    ):
         go(finetuning("optim.epochs=1"), data, tmp_path / "run")
     assert not (tmp_path / "run" / "test.toml").exists()
     result = go(finetuning("optim.epochs=1"), data, tmp_path / "run", allow_missing=True)
@@ -315,6 +333,5 @@ def test_ctrl_c_in_a_terminal_reaches_the_workers_too_and_still_saves(motions: P
 
 
 def signal_group(leader: int) -> None:
-
 
     os.killpg(leader, signal.SIGINT)

@@ -147,7 +147,9 @@ def test_wrong_sources_and_layouts_are_named(tmp_path: Path):
 def test_a_file_that_does_not_fit_is_named(tmp_path: Path):
     export(checkpoint(CLASSIFIER), tmp_path, "official")
     other = replace(CLASSIFIER, num_classes=5)
-    with pytest.raises(WeightsError, match=r"checkpoint\.pth: the weights do not fit .*head\.weight \(3, 16\)"):
+    with pytest.raises(
+        WeightsError, match=r"checkpoint\.pth: the weights do not fit .*head\.weight \(3, 16\)"
+    ):
         convert(tmp_path / "checkpoint.pth", other)
 
 

@@ -89,7 +89,9 @@ class Malice:
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_malicious_file_is_refused_and_not_run(zipped: bool, tmp_path: Path):
     path = tmp_path / "evil.pth"
-    torch.save({"model": STATE, "extra": Malice(tmp_path / "ran")}, path, _use_new_zipfile_serialization=zipped)
+    torch.save(
+        {"model": STATE, "extra": Malice(tmp_path / "ran")}, path, _use_new_zipfile_serialization=zipped
+    )
     with pytest.raises(WeightsError, match=r"evil\.pth cannot be opened as weights") as caught:
         read_tensors(path)
     assert "\n" not in str(caught.value)
@@ -235,7 +237,9 @@ def test_weights_of_another_model_are_refused_by_file(tmp_path: Path):
     plain = read_toml(tmp_path / "config.toml")
     plain["model"]["encoder"]["dim"] = 32
     write_toml(tmp_path / "config.toml", plain)
-    with pytest.raises(WeightsError, match=r"model\.safetensors: the weights do not fit the model; wrong shape"):
+    with pytest.raises(
+        WeightsError, match=r"model\.safetensors: the weights do not fit the model; wrong shape"
+    ):
         read_checkpoint(tmp_path)
 
 

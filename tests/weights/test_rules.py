@@ -52,7 +52,9 @@ def test_a_key_is_renamed_by_the_first_rule_that_claims_it():
     assert rename("tail.bias", RULES) is None
 
 
-@pytest.mark.parametrize("key", ["layers.x.qkv", "layers.1.qkv.more", "a.layers.1.qkv", "stem.a.b", "stemXweight"])
+@pytest.mark.parametrize(
+    "key", ["layers.x.qkv", "layers.1.qkv.more", "a.layers.1.qkv", "stem.a.b", "stemXweight"]
+)
 def test_a_pattern_claims_whole_keys_and_single_parts(key: str):
     assert rename(key, RULES) is None
     with pytest.raises(WeightsError, match="no rule claims"):

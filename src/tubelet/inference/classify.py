@@ -1,6 +1,7 @@
 """Which action a video shows."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import cast
 
@@ -49,12 +50,12 @@ def test_views(
     loaded: LoadedModel, video: Video | str | Path
 ) -> Iterator[UInt8[Tensor, "views 3 frames rows columns"]]:
     """The crops of every clip of a test, one clip at a time; the frames of all clips are decoded at once."""
-    opened = video if isinstance(video, Video) else Video(video)
-    if len(opened) < 1:
-        raise VideoError(f"{opened.source} has no frames")
-    plan = loaded.input.test_plan()(len(opened), None)
-    wanted, place = torch.unique(plan, return_inverse=True)
-    pixels = opened.frames(wanted).pixels
+    with nullcontext(video) if isinstance(video, Video) else Video(video) as opened:
+        if len(opened) < 1:
+            raise VideoError(f"{opened.source} has no frames")
+        plan = loaded.input.test_plan()(len(opened), None)
+        wanted, place = torch.unique(plan, return_inverse=True)
+        pixels = opened.frames(wanted).pixels
     transform = loaded.input.test_transform()
     for frames in place:
         yield transform(pixels[frames])

@@ -39,7 +39,10 @@ def load(folder: str | Path, *, device: str = "cpu") -> LoadedModel:
     checkpoint = read_checkpoint(Path(folder))
     encoder = checkpoint.config.encoder
     if "input" in checkpoint.facts:
-        spec = from_plain(InputSpec, checkpoint.facts["input"], "input")
+        try:
+            spec = from_plain(InputSpec, checkpoint.facts["input"], "input")
+        except ConfigError as error:
+            raise ConfigError(f"{folder}/config.toml: {error}") from None
     else:
         spec = InputSpec(num_frames=encoder.num_frames, image_size=encoder.image_size)
     if (spec.num_frames, spec.image_size) != (encoder.num_frames, encoder.image_size):

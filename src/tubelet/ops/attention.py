@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tubelet.ops.attention_cpu import tiled_attention
-from tubelet.ops.backend import matrix_products_are_fast, scores_are_small
+from tubelet.ops.backend import matrix_products_are_fast, scores_fit_the_cache
 
 
 def attention_definition(
@@ -29,6 +29,6 @@ def attention(
     """The same as `attention_definition`, without a large (queries, keys) matrix in memory."""
     if not matrix_products_are_fast(q):
         return F.scaled_dot_product_attention(q, k, v, scale=scale)
-    if scores_are_small(k):
+    if scores_fit_the_cache(q, k):
         return attention_definition(q, k, v, scale)
     return tiled_attention(q, k, v, scale)

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-# Up to this many keys the scores of all heads fit the cache, and tiles cost more than they save
-# (see benchmarks/attention.py).
-FEW_KEYS = 256
+# Bytes of attention scores up to which writing attention out is fastest, because they stay in the cache. Beyond,
+# it is two to three times slower, and tiles win (see benchmarks/attention.py).
+CACHED_SCORES = 12 << 20
 
 
 def onednn_multiplies() -> bool:
@@ -25,6 +25,7 @@ def matrix_products_are_fast(q: Tensor) -> bool:
     return q.dtype == torch.bfloat16 or onednn_multiplies()
 
 
-def scores_are_small(k: Tensor) -> bool:
+def scores_fit_the_cache(q: Tensor, k: Tensor) -> bool:
     """Whether attention may as well hold the scores of all its heads at once."""
-    return k.shape[-2] <= FEW_KEYS
+    batch, heads, queries, _ = q.shape
+    return batch * heads * queries * k.shape[-2] * q.element_size() <= CACHED_SCORES

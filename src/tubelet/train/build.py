@@ -63,7 +63,13 @@ class RunOptions:
     max_bad_share: float = 0.05
 
     def __post_init__(self) -> None:
-        counts = {"save_every": 1, "validate_every": 0, "num_workers": 0, "cache_bytes": 0, "micro_batch_size": 1}
+        counts = {
+            "save_every": 1,
+            "validate_every": 0,
+            "num_workers": 0,
+            "cache_bytes": 0,
+            "micro_batch_size": 1,
+        }
         for name, least in counts.items():
             value = getattr(self, name)
             if value is not None and value < least:

@@ -101,7 +101,9 @@ def wire(
     if init is not None:
         start_from(model, init, console)
     task = build_task(recipe, model, config)
-    learned = training_set(recipe, splits.train, FrameCache(options.cache_bytes) if options.cache_bytes else None)
+    learned = training_set(
+        recipe, splits.train, FrameCache(options.cache_bytes) if options.cache_bytes else None
+    )
     evaluation_set(recipe.input, splits.test)  # its mistakes would else show after the training
     claim_folder(out, recipe, init)
     set_recompute(model.to(device), options.recompute)
@@ -277,7 +279,9 @@ def start_from(model: nn.Module, init: Path, console: Console) -> None:
     """Fill a fresh model from a checkpoint, and say what stayed fresh."""
     state, fresh, _ = finetune_state(read_checkpoint(init), model.state_dict())
     model.load_state_dict(state)
-    console.print(f"started from {init}; new: {', '.join(fresh) or 'nothing'}", highlight=False, soft_wrap=True)
+    console.print(
+        f"started from {init}; new: {', '.join(fresh) or 'nothing'}", highlight=False, soft_wrap=True
+    )
 
 
 def set_recompute(model: nn.Module, recompute: bool) -> None:
