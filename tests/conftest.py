@@ -23,15 +23,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.fixture(autouse=True, scope="session")
-def one_thread():
-    """Recorded cases are single-threaded, and two cores shared by spinning threads are slower than one."""
+def pytest_configure() -> None:
+    # Also for fixtures of whole modules, which are made before `one_thread` runs.
     torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
-def one_seed():
-    """What a test draws does not depend on the tests before it."""
+def one_thread():
+    """Recorded cases are single-threaded, and two cores shared by spinning threads are slower than one."""
+    torch.set_num_threads(1)
     torch.manual_seed(0)
 
 

@@ -36,6 +36,7 @@ app = App(
     name="tubelet",
     help="Video understanding: train, evaluate and use video models.",
     version=__version__,
+    suppress_keyboard_interrupt=False,
     help_epilogue="`--debug` shows the traceback of an error.",
 )
 MACHINE = Group("Machine")
@@ -62,7 +63,7 @@ def main() -> None:
             raise
         fail(f"{error.filename or 'the system'}: {error.strerror or error}")
     except KeyboardInterrupt:
-        err.print("interrupted; the same command goes on from the last saved state")
+        err.print("interrupted; a run goes on from its last saved state with the same command")
         raise SystemExit(130) from None
 
 

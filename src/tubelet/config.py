@@ -88,6 +88,31 @@ class _Text(str):
     """The text of an assignment, not yet a value."""
 
 
+def first_difference(found: Mapping[str, Any], asked: Mapping[str, Any]) -> str | None:
+    """In words, the first setting in which two nested sets of settings differ; None where they agree.
+
+    >>> first_difference({"optim": {"lr": 0.1}}, {"optim": {"lr": 0.2}})
+    'optim.lr is 0.1 there and 0.2 here'
+    """
+    old, new = flat(found), flat(asked)
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            return f"{key} is {old.get(key)!r} there and {new.get(key)!r} here"
+    return None
+
+
+def flat(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted paths.
+
+    >>> flat({"data": {"size": 40}, "seed": 0})
+    {'data.size': 40, 'seed': 0}
+    """
+    found: dict[str, Any] = {}
+    for key, value in plain.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return found
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """The content of a TOML file; a missing or malformed one is a ConfigError that names it."""
     try:

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -7,12 +8,17 @@ from benchmarks import measure
 
 def test_variants_take_turns_and_warm_ups_do_not_count():
     order = []
-    seconds = iter(range(100))
+    clock = iter(range(100))
+
+    def seconds(work: Callable[[], object]) -> float:
+        work()
+        return float(next(clock))
+
     taken = measure.take_turns(
         {"a": lambda: order.append("a"), "b": lambda: order.append("b")},
         rounds=2,
         warmups=1,
-        seconds=lambda work: work() or float(next(seconds)),
+        seconds=seconds,
     )
     assert order == list("ababab")
     assert taken == {"a": [2.0, 4.0], "b": [3.0, 5.0]}

@@ -72,11 +72,24 @@ def go(
     state: LoopState | None = None,
     on_step: Callable[[StepReport], None] = lambda _: None,
     save: Callable[[], None] = lambda: None,
+    validate: Callable[[], None] = lambda: None,
+    on_interrupt: Callable[[], None] = lambda: None,
     ema: Ema | None = None,
 ) -> LoopState:
     state = state or LoopState()
     optimizer = torch.optim.SGD(param_groups(task.model, weight_decay=0.0), lr=0.1)
-    train(task, batches or steps(settings), optimizer, settings, state, ema=ema, on_step=on_step, save=save)
+    train(
+        task,
+        batches or steps(settings),
+        optimizer,
+        settings,
+        state,
+        ema=ema,
+        on_step=on_step,
+        save=save,
+        validate=validate,
+        on_interrupt=on_interrupt,
+    )
     return state
 
 
@@ -177,6 +190,25 @@ def test_states_are_saved_in_their_interval_and_at_the_end():
     assert at == [4, 6]
 
 
+def test_validation_comes_in_its_interval_after_a_state_is_saved():
+    state, events = LoopState(), []
+    task = Line()
+
+    def validate() -> None:
+        events.append(f"validated {state.step}")
+        task.model.eval()
+
+    go(
+        task,
+        replace(SETTINGS, validate_every=3),
+        state=state,
+        save=lambda: events.append(f"saved {state.step}"),
+        validate=validate,
+    )
+    assert events == ["saved 3", "validated 3", "saved 6", "validated 6"]
+    assert task.model.training
+
+
 def test_a_run_that_is_done_does_nothing():
     task = Line()
     go(task, state=LoopState(step=6), save=lambda: pytest.fail("saved"))
@@ -195,15 +227,22 @@ def test_an_interrupt_lets_the_step_finish_saves_and_leaves(number: signal.Signa
         return loss
 
     task.spoil = interrupt
+    heard = []
     with pytest.raises(KeyboardInterrupt):
-        go(task, state=state, save=lambda: saved.append(state.step))
+        go(
+            task,
+            state=state,
+            save=lambda: saved.append(state.step),
+            on_interrupt=lambda: heard.append(state.step),
+        )
     assert state.step == at
     assert saved == [at]
+    assert heard == [at - 1]  # at once, while the step goes on
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
 
 
 def test_a_second_interrupt_leaves_at_once():
-    with stop_signal() as stopped:
+    with stop_signal(lambda: None) as stopped:
         signal.raise_signal(signal.SIGINT)
         assert stopped.is_set()
         with pytest.raises(KeyboardInterrupt):

@@ -48,7 +48,7 @@ def go(
 
 
 def assert_same_outcome(one: Path, other: Path) -> None:
-    """Weights bit for bit, and all figures."""
+    """Weights bit for bit, and all figures; a run that stops at the end of an epoch may skip a validation."""
     ours, theirs = (load_file(folder / "model" / "model.safetensors") for folder in (one, other))
     assert ours.keys() == theirs.keys()
     for name, value in theirs.items():
@@ -57,7 +57,9 @@ def assert_same_outcome(one: Path, other: Path) -> None:
         [{k: v for k, v in row.items() if k != "clips_per_second"} for row in read_metrics(folder)]
         for folder in (one, other)
     ]
-    assert sorted(figures[0], key=str) == sorted(figures[1], key=str)
+    training = [[row for row in rows if "loss" in row] for rows in figures]
+    assert training[0] == training[1]
+    assert all(row in figures[1] for row in figures[0])
     assert (one / "test.toml").read_text() == (other / "test.toml").read_text()
 
 

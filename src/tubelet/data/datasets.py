@@ -31,9 +31,13 @@ class FrameCache:
     stored: dict[str, UInt8[Tensor, "frames 3 rows columns"]] = field(default_factory=dict)
     used_bytes: int = 0
 
+    def fits(self, num_bytes: int) -> bool:
+        """Whether that many bytes more stay within the limit."""
+        return self.used_bytes + num_bytes <= self.max_bytes
+
     def keep(self, path: str, pixels: UInt8[Tensor, "frames 3 rows columns"]) -> None:
         """Store a whole video if it still fits."""
-        if self.used_bytes + pixels.nbytes <= self.max_bytes:
+        if self.fits(pixels.nbytes):
             self.stored[path] = pixels
             self.used_bytes += pixels.nbytes
 
@@ -45,6 +49,8 @@ class VideoDataset:
     `plan` says which frames make a clip, `transform` which views a clip gives. Both draw from a counter of
     (seed, epoch, index) alone. All clips of a video come from one pass of decoding. With `random` off
     (evaluation) nothing is random. A video that cannot be read is returned as a `Failure`.
+
+    A video is decoded whole only where the cache has room for it, else no more than the planned frames.
     """
 
     samples: Sequence[Sample]
@@ -79,13 +85,24 @@ class VideoDataset:
         with Video(sample.path) as video:
             length = len(video) if sample.num_frames is None else min(sample.num_frames, len(video))
             plan = self.plan(length, draw)
-            if self.cache is None:
+            if not self._keeps(video, length):
                 wanted, place = torch.unique(plan, return_inverse=True)
                 pixels = video.frames(wanted).pixels
                 return [pixels[frames] for frames in place]
             pixels = video.frames(range(length)).pixels
-        self.cache.keep(sample.path, pixels)
+        if self.cache is not None:
+            self.cache.keep(sample.path, pixels)
         return [pixels[frames] for frames in plan]
+
+    def _keeps(self, video: Video, length: int) -> bool:
+        """Whether the cache has room for `length` frames of a video."""
+        # The size is asked for last: it costs decoding a frame.
+        cache = self.cache
+        return (
+            cache is not None
+            and cache.fits(3 * length)
+            and cache.fits(3 * length * video.height * video.width)
+        )
 
 
 def check_files(samples: Sequence[Sample]) -> list[Failure]:

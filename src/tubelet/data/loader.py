@@ -4,9 +4,11 @@ Batch k of epoch e is a fixed set of videos, whatever the number of devices, mic
 only divide it. That alone makes a run that resumes equal to one that never stopped.
 """
 
+import multiprocessing
 import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from multiprocessing.context import ForkServerContext
 from typing import Any, cast
 
 import torch
@@ -17,7 +19,7 @@ from torch.utils.data import DataLoader
 from tubelet.data.batch import ClipBatch, collate
 from tubelet.data.datasets import VideoDataset
 from tubelet.data.randomness import counter_generator
-from tubelet.errors import ConfigError, DataError
+from tubelet.errors import ConfigError, DataError, TubeletError
 
 Key = tuple[int, int]  # epoch, index of the video
 
@@ -100,18 +102,37 @@ def training_loader(
 ) -> Iterator[ClipBatch]:
     """Micro-batches in order. Workers fetch ahead; they do not decide anything."""
     keys = StepRange(order=order, start_step=start_step, num_steps=num_steps)
-    return iter(_loader(dataset, keys, num_workers, pin))
+    return plain_errors(_loader(dataset, keys, num_workers, pin))
 
 
 def evaluation_loader(
     dataset: VideoDataset, *, batch_size: int, num_workers: int, pin: bool = False
-) -> DataLoader[ClipBatch]:
+) -> Iterator[ClipBatch]:
     """Every video once, in the order of the list, `batch_size` videos (with all their views) at a time."""
     keys = [
         [(0, index) for index in range(first, min(first + batch_size, len(dataset)))]
         for first in range(0, len(dataset), batch_size)
     ]
-    return _loader(dataset, keys, num_workers, pin)
+    return plain_errors(_loader(dataset, keys, num_workers, pin))
+
+
+def plain_errors(loader: Iterable[ClipBatch]) -> Iterator[ClipBatch]:
+    """The loader's batches; an error of ours in a worker comes without the worker's traceback in its message."""
+    try:
+        yield from loader
+    except TubeletError as error:
+        message = str(error).rsplit(f"{type(error).__name__}: ", 1)[-1].strip()
+        raise type(error)(message) from error
+
+
+def worker_context() -> ForkServerContext:
+    """Workers forked from a server that has imported what they need, so that a pool starts in under a second.
+
+    Forking this process itself could take along a lock that one of torch's threads holds.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tubelet.data.datasets", "torch.utils.data"])
+    return context
 
 
 def _loader(
@@ -123,7 +144,7 @@ def _loader(
         collate_fn=collate,
         num_workers=num_workers,
         pin_memory=pin,
-        multiprocessing_context="forkserver" if num_workers else None,
+        multiprocessing_context=worker_context() if num_workers else None,
         worker_init_fn=ignore_interrupts,
     )
     return cast(DataLoader[ClipBatch], loader)

@@ -43,7 +43,7 @@ def find_splits(path: Path, *, labelled: bool = True, held_out_share: float = 0.
         )
     if not labelled:
         return Splits(train=train.samples, val=[], test=[], classes=classes, note="nothing held out")
-    kept, held = hold_out(train.samples, held_out_share, seed)
+    kept, held = hold_out(train.samples, held_out_share, seed, classes)
     note = f"{held_out_share:.0%} of each class of {path}, chosen by a hash of the file names"
     return Splits(train=kept, val=held, test=held, classes=classes, note=note)
 
@@ -57,16 +57,22 @@ def read_split(path: Path, split: str, *, labelled: bool = True) -> Annotations 
     return read_annotations(path, split, labelled=labelled)
 
 
-def hold_out(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
-    """(kept, held out): a share of every class, at least one video of each class that has two."""
+def hold_out(
+    samples: Sequence[Sample], share: float, seed: int, classes: Sequence[str] = ()
+) -> tuple[list[Sample], list[Sample]]:
+    """(kept, held out): a share of every class, at least one video; a class with a single one is a DataError.
+
+    `classes` are the names of the classes, for that message.
+    """
     by_class: dict[int | None, list[Sample]] = {}
     for sample in samples:
         by_class.setdefault(sample.label, []).append(sample)
     held_ids: set[str] = set()
     for label, members in by_class.items():
         if len(members) < 2:
+            name = repr(classes[label]) if label is not None and label < len(classes) else label
             raise DataError(
-                f"class {label} has {len(members)} video; hold out needs 2 of each class, or give a val split"
+                f"class {name} has {len(members)} video; hold out needs 2 of each class, or give a val split"
             )
         order = sorted(members, key=lambda sample: counter_seed(seed, "hold out", sample.id))
         num_held = min(max(1, round(share * len(members))), len(members) - 1)

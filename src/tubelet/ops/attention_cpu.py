@@ -45,8 +45,7 @@ class TiledAttention(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        (grad,) = grads
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         q, k, v = ctx.saved_tensors
         grad_q, grad_k, grad_v = (_empty_like(x) for x in (q, k, v))
         scores, probs = q.new_empty(2, ROWS, k.shape[-2])

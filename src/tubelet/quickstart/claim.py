@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tubelet.config import read_toml, to_plain, write_toml
+from tubelet.config import first_difference, read_toml, to_plain, write_toml
 from tubelet.errors import ConfigError
 from tubelet.quickstart.plan import QuickstartPlan
 
@@ -31,23 +31,6 @@ def check_same(out: Path, found: dict[str, Any], asked: dict[str, Any]) -> None:
             f"{out} holds a quickstart with seed {found.get('seed')}, not {asked['seed']}; give another --out "
             f"or --seed {found.get('seed')}"
         )
-    old, new = flat(found.get("plan", {})), flat(asked["plan"])
-    differing = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-    if differing:
-        key = differing[0]
-        raise ConfigError(
-            f"{out} holds a quickstart with other settings ({key} {old.get(key)!r} instead of {new.get(key)!r}); "
-            "give another --out, or remove it"
-        )
-
-
-def flat(plain: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by their dotted paths.
-
-    >>> flat({"data": {"size": 40}, "seed": 0})
-    {'data.size': 40, 'seed': 0}
-    """
-    found: dict[str, Any] = {}
-    for key, value in plain.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return found
+    difference = first_difference(found.get("plan", {}), asked["plan"])
+    if difference is not None:
+        raise ConfigError(f"{out} holds a quickstart with other settings ({difference}); give another --out")

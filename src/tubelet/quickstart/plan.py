@@ -6,8 +6,8 @@ from tubelet.data.synth import QUICKSTART, SynthConfig
 from tubelet.errors import ConfigError
 from tubelet.recipes import Recipe, find_recipe
 
-# Longer and larger than the model's clip of 16 frames of 32 pixels: otherwise all views of a test were the same.
-MOTION_SET = replace(QUICKSTART, size=36, num_frames=18)
+# Longer and larger than the model's clip of 8 frames of 32 pixels: otherwise all views of a test were the same.
+MOTION_SET = replace(QUICKSTART, size=36, num_frames=10)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,11 +21,11 @@ class QuickstartPlan:
     """
 
     data: SynthConfig = MOTION_SET
-    num_train: int = 2000
-    num_val: int = 200
+    num_train: int = 2400
+    num_val: int = 80
     num_test: int = 400
-    pretrain: tuple[str, ...] = ("input.short_side=36",)
-    finetune: tuple[str, ...] = ("input.short_side=36",)
+    pretrain: tuple[str, ...] = ()
+    finetune: tuple[str, ...] = ()
     validate_every: int = 1  # epochs
     num_reconstructions: int = 4
     num_mistakes: int = 6  # shown at most, beside one video of each class

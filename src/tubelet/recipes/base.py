@@ -3,6 +3,7 @@
 Paths, devices, workers and log intervals are options of a run, not part of its recipe.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -39,10 +40,14 @@ class OptimRecipe:
             raise ConfigError(
                 f"optim.warmup_epochs is {self.warmup_epochs} of {self.epochs} epochs; warm up for fewer"
             )
-        if self.lr <= 0 or self.min_lr < 0:
+        if not 0 < self.lr < math.inf or not 0 <= self.min_lr < math.inf:
             raise ConfigError(f"optim.lr is {self.lr} and min_lr {self.min_lr}; they must be positive")
         if not 0 < self.layer_decay <= 1:
             raise ConfigError(f"optim.layer_decay is {self.layer_decay}; it must be above 0 and at most 1")
+        for name in ("weight_decay", "weight_decay_end", "max_grad_norm"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise ConfigError(f"optim.{name} is {value}; it must be 0 or more")
         if self.ema is not None and not 0 < self.ema < 1:
             raise ConfigError(f"optim.ema is {self.ema}; it must be between 0 and 1")
 
@@ -58,6 +63,15 @@ class AugmentRecipe:
     erasing: float = 0.0
     views: int = 1
     multiscale: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)  # crops of masked pre-training
+
+    def __post_init__(self) -> None:
+        if self.views < 1:
+            raise ConfigError(f"augment.views is {self.views}; it must be at least 1")
+        for name in ("flip", "erasing"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"augment.{name} is {getattr(self, name)}; it is a probability from 0 to 1")
+        if not self.multiscale or not all(0 < scale <= 1 for scale in self.multiscale):
+            raise ConfigError(f"augment.multiscale is {self.multiscale}; it needs shares above 0 and up to 1")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from tubelet.data.batch import ClipBatch
+from tubelet.data.batch import ClipBatch, Failure
 from tubelet.data.randomness import counter_generator
 from tubelet.data.transforms import to_model
 from tubelet.errors import DataError
@@ -38,12 +38,14 @@ class MaskedPixels:
         mean: Sequence[float],
         std: Sequence[float],
         seed: int = 0,
+        allow_missing: bool = False,
     ):
         self.model = model
         self.config = config
         self.mask_ratio = mask_ratio
         self.mean, self.std = mean, std
         self.seed = seed
+        self.allow_missing = allow_missing
 
     def masks(self, batch: ClipBatch) -> Bool[Tensor, "batch tokens"]:
         """The tube mask of every view, on the batch's device."""
@@ -82,15 +84,19 @@ class MaskedPixels:
         """The mean loss per view, with the masks of epoch 0."""
         self.model.eval()
         device = next(self.model.parameters()).device
-        total, num_views, num_missing = 0.0, 0, 0
+        total, num_views = 0.0, 0
+        failures: list[Failure] = []
         for batch in loader:
-            num_missing += len(batch.failures)
+            failures.extend(batch.failures)
             if len(batch):
                 total += float(self.loss(batch.to(device)).total) * len(batch)
                 num_views += len(batch)
-        if not num_views:
-            raise DataError(f"none of the {num_missing} videos could be read")
-        return {"loss": total / num_views, "num_views": num_views, "num_missing": num_missing}
+        if failures and not (self.allow_missing and num_views):
+            raise DataError(
+                f"{len(failures)} of {len(failures) + num_views} videos could not be read, so there is no "
+                f"figure: {failures[0].reason} (allow missing videos to report one all the same)"
+            )
+        return {"loss": total / num_views, "num_views": num_views, "num_missing": len(failures)}
 
     @torch.inference_mode()
     def reconstruct(self, batch: ClipBatch) -> list[Reconstruction]:

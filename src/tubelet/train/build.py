@@ -25,7 +25,10 @@ from tubelet.train.schedule import CosineSchedule
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """What differs from machine to machine and does not change the outcome.
+    """What differs from machine to machine.
+
+    None of it changes what a run computes, up to rounding, but for one thing: mixup and cutmix find their
+    partners within a forward pass, so with them `micro_batch_size` is remembered and has to stay the same.
 
     Parameters
     ----------
@@ -34,7 +37,8 @@ class RunOptions:
     num_workers
         Processes that read videos; 0 reads in the main one.
     micro_batch_size
-        Videos per forward pass; the whole batch unless given. Less needs less memory.
+        Videos per forward pass. Less needs less memory; unless given, as many as make about eight views of
+        16 × 224² pixels.
     bf16
         Compute in bfloat16 where that is safe.
     recompute
@@ -101,9 +105,16 @@ def model_config(recipe: Recipe) -> Any:
     spec = recipe.input
     sizes = (f"encoder.num_frames={spec.num_frames}", f"encoder.image_size={spec.image_size}")
     try:
-        return override(variant(recipe.model), (*sizes, *recipe.overrides))
+        config = override(variant(recipe.model), (*sizes, *recipe.overrides))
     except ConfigError as error:
         raise ConfigError(f"model {recipe.model}: {error}") from None
+    encoder = config.encoder
+    if (encoder.num_frames, encoder.image_size) != (spec.num_frames, spec.image_size):
+        raise ConfigError(
+            f"the model is for {encoder.num_frames} frames of {encoder.image_size} pixels, but the recipe feeds "
+            f"{spec.num_frames} of {spec.image_size}; set input.num_frames and input.image_size instead"
+        )
+    return config
 
 
 def build_task(
@@ -113,7 +124,13 @@ def build_task(
     spec = recipe.input
     if recipe.task == "masked":
         return MaskedPixels(
-            model, config, mask_ratio=recipe.mask_ratio, mean=spec.mean, std=spec.std, seed=recipe.seed
+            model,
+            config,
+            mask_ratio=recipe.mask_ratio,
+            mean=spec.mean,
+            std=spec.std,
+            seed=recipe.seed,
+            allow_missing=allow_missing,
         )
     erasing = recipe.augment.erasing
     return Classification(
@@ -151,13 +168,31 @@ def training_set(recipe: Recipe, samples: list[Sample], cache: FrameCache | None
 
 
 def training_order(recipe: Recipe, num_samples: int, micro_batch_size: int | None) -> TrainingOrder:
-    """Which videos meet in which batch."""
+    """Which videos meet in which batch, and in which forward pass."""
+    size = micro_batch_size or default_micro_batch_size(recipe)
+    if recipe.mix is not None and size < 2 <= recipe.optim.batch_size:
+        raise ConfigError(
+            f"clips are mixed with others of the same forward pass, but micro_batch_size is {size}; give at "
+            "least 2, or set mix=none"
+        )
     return TrainingOrder(
         num_samples=num_samples,
         batch_size=recipe.optim.batch_size,
-        micro_batch_size=micro_batch_size or recipe.optim.batch_size,
+        micro_batch_size=size,
         seed=recipe.seed,
     )
+
+
+def default_micro_batch_size(recipe: Recipe) -> int:
+    """Videos per forward pass that a modest machine can hold: a divisor of the batch size, at least 2.
+
+    The measure is eight views of 16 frames of 224² pixels, about 4 GB of activations in ViT-S.
+    """
+    spec, batch_size = recipe.input, recipe.optim.batch_size
+    views = recipe.augment.views if recipe.task == "classification" else 1
+    room = 8 * 16 * 224**2 / (views * spec.num_frames * spec.image_size**2)
+    divisors = [size for size in range(1, batch_size + 1) if batch_size % size == 0]
+    return max((size for size in divisors if size <= max(room, 2)), default=1)
 
 
 def loop_settings(
@@ -184,5 +219,6 @@ def loop_settings(
         max_grad_norm=optim.max_grad_norm,
         bf16=options.bf16,
         save_every=options.save_every,
+        validate_every=options.validate_every * per_epoch,
         max_bad_share=options.max_bad_share,
     )

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from tubelet.errors import WeightsError
+from tubelet.errors import TrainingError, WeightsError
 
 STATE, DIGESTS = "state.pt", "sha256.json"
 
@@ -45,7 +45,10 @@ def save_state(folder: Path, state: TrainingState, *, keep: int = 2) -> Path:
     unfinished.mkdir(parents=True)
     try:
         with (unfinished / STATE).open("wb") as file:
-            torch.save(vars(state), file)
+            try:
+                torch.save(vars(state), file)
+            except RuntimeError as error:  # how torch reports a full disk
+                raise TrainingError(f"{final} could not be written ({error}); is the disk full?") from error
             file.flush()
             os.fsync(file.fileno())
         (unfinished / DIGESTS).write_text(json.dumps({STATE: sha256(unfinished / STATE)}))

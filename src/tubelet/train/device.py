@@ -18,8 +18,13 @@ def pick_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise BackendError(f"device {name!r} is not one torch knows; try cpu, cuda, cuda:1 or mps") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise BackendError(f"device {name!r} was asked for, but torch sees no CUDA device here; use cpu")
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise BackendError(f"device {name!r} is not one tubelet runs on; use cpu, cuda or mps")
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise BackendError(f"device {name!r} cannot be used here ({reason}); use cpu") from None
     return device
 
 

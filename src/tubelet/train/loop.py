@@ -33,6 +33,7 @@ class LoopSettings:
     max_grad_norm: float | None = None
     bf16: bool = False
     save_every: int = 500  # optimizer steps
+    validate_every: int = 0  # optimizer steps; never where 0
     max_bad_share: float = 0.05  # of unreadable videos, before the run gives up
 
 
@@ -65,13 +66,15 @@ def train(
     ema: Ema | None,
     on_step: Callable[[StepReport], None],
     save: Callable[[], None],
+    validate: Callable[[], None],
+    on_interrupt: Callable[[], None],
 ) -> None:
     """Run from `state.step` to `settings.num_steps`, saving as it goes.
 
     Ctrl-C and SIGTERM let the current step finish, save, and then raise KeyboardInterrupt. A loss or gradient
     that is not finite stops the run before it touches the weights, with the step and the videos of the batch.
     """
-    with stop_signal() as stopped:
+    with stop_signal(on_interrupt) as stopped:
         task.model.train()
         while state.step < settings.num_steps:
             started = time.perf_counter()
@@ -91,10 +94,15 @@ def train(
             rate = len(names) / (time.perf_counter() - started)
             on_step(StepReport(step=state.step, figures=figures, clips_per_second=rate))
             last = state.step == settings.num_steps
-            if stopped.is_set() or last or state.step % settings.save_every == 0:
+            look = settings.validate_every > 0 and state.step % settings.validate_every == 0
+            # Before validating, because that can take long and fail.
+            if stopped.is_set() or last or look or state.step % settings.save_every == 0:
                 save()
             if stopped.is_set():
                 raise KeyboardInterrupt
+            if look:
+                validate()
+                task.model.train()
 
 
 def gradients_of_step(
@@ -144,7 +152,8 @@ def count_failures(batch: ClipBatch, settings: LoopSettings, state: LoopState) -
     state.videos_failed += len(batch.failures)
     state.failures.update({failure.path: failure.reason for failure in batch.failures})
     seen = state.videos_read + state.videos_failed
-    if seen >= 20 and state.videos_failed > settings.max_bad_share * seen:
+    # A few early ones may be bad luck; twenty and more than the share are not.
+    if state.videos_failed >= 20 and state.videos_failed > settings.max_bad_share * seen:
         raise TrainingError(
             f"{state.videos_failed} of {seen} videos could not be read, more than a share of "
             f"{settings.max_bad_share}; the last: {next(reversed(state.failures.values()))}"
@@ -159,7 +168,10 @@ def autocast(settings: LoopSettings) -> AbstractContextManager:
 
 
 class stop_signal:  # noqa: N801 - reads as a statement: `with stop_signal() as stopped`
-    """Turns the first Ctrl-C or SIGTERM into an event; a second one interrupts at once."""
+    """Turns the first Ctrl-C or SIGTERM into an event and tells `on_interrupt`; a second one leaves at once."""
+
+    def __init__(self, on_interrupt: Callable[[], None]):
+        self.on_interrupt = on_interrupt
 
     def __enter__(self) -> threading.Event:
         self.event = threading.Event()
@@ -174,6 +186,7 @@ class stop_signal:  # noqa: N801 - reads as a statement: `with stop_signal() as 
         if self.event.is_set():
             raise KeyboardInterrupt
         self.event.set()
+        self.on_interrupt()
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self.previous.items():

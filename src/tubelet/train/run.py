@@ -1,20 +1,23 @@
 """The only room that wires everything: a recipe and some videos in, a checkpoint folder and figures out."""
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from torch import nn
 
-from tubelet.config import read_toml, to_plain, write_toml
+from tubelet.config import to_plain, write_toml
 from tubelet.data.datasets import FrameCache, VideoDataset
+from tubelet.data.input_spec import InputSpec
 from tubelet.data.loader import TrainingOrder, evaluation_loader, training_loader
+from tubelet.data.manifest import Sample
 from tubelet.data.randomness import counter_seed
 from tubelet.data.splits import Splits, find_splits
-from tubelet.errors import ConfigError
 from tubelet.models import build_model
 from tubelet.recipes.base import Recipe
 from tubelet.tasks.classification import Classification, VideoScores
@@ -28,10 +31,11 @@ from tubelet.train.build import (
     training_order,
     training_set,
 )
-from tubelet.train.checkpoint import TrainingState, load_newest_state, save_state, sha256
+from tubelet.train.checkpoint import TrainingState, load_newest_state, save_state
+from tubelet.train.claim import claim_folder
 from tubelet.train.device import pick_device
 from tubelet.train.ema import Ema
-from tubelet.train.evaluate import evaluate_classifier, evaluation_set
+from tubelet.train.evaluate import counted, evaluate_classifier, evaluation_set
 from tubelet.train.log import MetricsLog, ProgressBar
 from tubelet.train.loop import LoopState, StepReport, train
 from tubelet.train.optim import param_groups
@@ -72,11 +76,10 @@ def run(
     wired = wire(recipe, data, out, options, init, console or Console(stderr=True))
     state = wired.resume()
     fit(wired, state, title)
-    for reason in state.failures.values():
-        wired.console.print(f"[yellow]not read:[/] {reason}", highlight=False)
     wired.keep_model()
+    report_failures(state.failures, wired.console)
     metrics, scores = wired.test()
-    write_toml(out / "test.toml", {"note": wired.splits.note, "metrics": metrics})
+    write_toml(out / "test.toml", {"videos": wired.splits.note, "metrics": metrics})
     return RunResult(
         folder=out,
         model=out / "model",
@@ -90,7 +93,7 @@ def run(
 def wire(
     recipe: Recipe, data: Path, out: Path, options: RunOptions, init: Path | None, console: Console
 ) -> "WiredRun":
-    """Build everything a run needs; every mistake of the user shows here, before the first step."""
+    """Build everything a run needs; a mistake in settings, lists or checkpoints shows here, before a step."""
     device = pick_device(options.device)
     splits = find_splits(data, labelled=recipe.task == "classification", seed=recipe.seed)
     recipe = fit_to_classes(recipe, splits)
@@ -105,8 +108,8 @@ def wire(
         recipe, splits.train, FrameCache(options.cache_bytes) if options.cache_bytes else None
     )
     evaluation_set(recipe.input, splits.test)  # its mistakes would else show after the training
-    claim_folder(out, recipe, init)
     set_recompute(model.to(device), options.recompute)
+    claim_folder(out, recipe, splits, init, order.micro_batch_size)
     optim = recipe.optim
     groups = param_groups(model, weight_decay=optim.weight_decay, layer_decay=optim.layer_decay)
     return WiredRun(
@@ -141,10 +144,10 @@ class WiredRun:
     optimizer: torch.optim.Optimizer
     ema: Ema | None
     console: Console
-    watched: FrameCache = field(init=False)
+    watched: FrameCache | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.watched = FrameCache(self.options.cache_bytes)
+        self.watched = FrameCache(self.options.cache_bytes) if self.options.cache_bytes else None
 
     @property
     def judged(self) -> nn.Module:
@@ -155,7 +158,9 @@ class WiredRun:
         """The state to begin with: the newest undamaged one in the folder, or a fresh one."""
         saved, damaged = load_newest_state(self.out / "checkpoints")
         for path in damaged:
-            self.console.print(f"[yellow]{path} is damaged; going back to the state before it[/]")
+            self.console.print(
+                f"[yellow]{escape(str(path))} is damaged; going back to the state before it[/]"
+            )
         if saved is None:
             return LoopState()
         self.task.model.load_state_dict(saved.model)
@@ -193,39 +198,55 @@ class WiredRun:
     def validate(self) -> dict[str, float]:
         """Figures on the watched videos: one view of each, and unreadable ones only counted."""
         spec = replace(self.recipe.input, num_clips=1, num_crops=1)
-        task = build_task(self.recipe, self.judged, self.config, allow_missing=True)
-        if isinstance(task, Classification):
-            figures, _ = evaluate_classifier(task, spec, self.splits.val, cache=self.watched)
-        else:
-            figures = task.evaluate(
-                evaluation_loader(evaluation_set(spec, self.splits.val), batch_size=16, num_workers=0)
-            )
-        self.task.model.train()
+        figures, _ = self.judge(
+            spec, self.splits.val, allow_missing=True, cache=self.watched, on_progress=None
+        )
         return {f"val_{name}": value for name, value in figures.items()}
 
     def test(self) -> tuple[dict[str, float], VideoScores | None]:
         """Figures on the test videos with all views; nothing where there are no such videos."""
         if not self.splits.test:
             return {}, None
-        task = build_task(self.recipe, self.judged, self.config, allow_missing=self.options.allow_missing)
+        with ProgressBar("testing", len(self.splits.test), self.console) as bar:
+            return self.judge(
+                self.recipe.input,
+                self.splits.test,
+                allow_missing=self.options.allow_missing,
+                cache=None,
+                on_progress=bar.update,
+            )
+
+    def judge(
+        self,
+        spec: InputSpec,
+        samples: list[Sample],
+        *,
+        allow_missing: bool,
+        cache: FrameCache | None,
+        on_progress: Callable[[int], None] | None,
+    ) -> tuple[dict[str, float], VideoScores | None]:
+        """Figures of the judged model on some videos, and their scores where it classifies."""
+        task = build_task(self.recipe, self.judged, self.config, allow_missing=allow_missing)
+        workers = self.options.num_workers
         if isinstance(task, Classification):
-            with ProgressBar("testing", len(self.splits.test), self.console) as bar:
-                return evaluate_classifier(
-                    task,
-                    self.recipe.input,
-                    self.splits.test,
-                    num_workers=self.options.num_workers,
-                    on_progress=bar.update,
-                )
-        spec = replace(self.recipe.input, num_clips=1, num_crops=1)
-        loader = evaluation_loader(evaluation_set(spec, self.splits.test), batch_size=16, num_workers=0)
-        return task.evaluate(loader), None
+            return evaluate_classifier(
+                task, spec, samples, num_workers=workers, cache=cache, on_progress=on_progress
+            )
+        one_view = replace(spec, num_clips=1, num_crops=1)
+        loader = evaluation_loader(
+            evaluation_set(one_view, samples, cache=cache),
+            batch_size=self.order.micro_batch_size,
+            num_workers=workers,
+        )
+        return task.evaluate(counted(loader, on_progress)), None
 
 
 def fit(wired: WiredRun, state: LoopState, title: str) -> None:
     """Step to the end of the schedule; log, validate and save on the way."""
     settings = loop_settings(wired.recipe, wired.order, wired.options, wired.device)
-    per_epoch, every = wired.order.steps_per_epoch, wired.options.validate_every
+    per_epoch = wired.order.steps_per_epoch
+    if not wired.splits.val:
+        settings = replace(settings, validate_every=0)
     batches = training_loader(
         wired.learned,
         wired.order,
@@ -242,8 +263,6 @@ def fit(wired: WiredRun, state: LoopState, title: str) -> None:
             epoch = f"epoch {(report.step - 1) // per_epoch + 1}/{settings.num_steps // per_epoch}"
             loss, speed = report.figures["loss"], report.clips_per_second
             bar.update(report.step, f"{epoch}  loss {loss:.4f}  {speed:.0f} clips/s")
-            if every and wired.splits.val and report.step % (every * per_epoch) == 0:
-                log.write(report.step, wired.validate())
 
         try:
             train(
@@ -255,24 +274,21 @@ def fit(wired: WiredRun, state: LoopState, title: str) -> None:
                 ema=wired.ema,
                 on_step=on_step,
                 save=lambda: wired.save(state),
+                validate=lambda: log.write(state.step, wired.validate()),
+                on_interrupt=lambda: wired.console.print(
+                    "stopping after this step; once more stops at once, without saving"
+                ),
             )
         finally:
             log.close()
 
 
-def claim_folder(out: Path, recipe: Recipe, init: Path | None) -> None:
-    """Write the recipe into the run's folder, or check that the run already there had the same one."""
-    path = out / "recipe.toml"
-    # The start is known by its content, so that folders may be moved between two sittings.
-    started_from = {"init_sha256": sha256(init / "model.safetensors")} if init else {}
-    plain = {"recipe": to_plain(recipe), **started_from}
-    if not path.exists():
-        out.mkdir(parents=True, exist_ok=True)
-        write_toml(path, plain)
-    elif read_toml(path) != plain:
-        raise ConfigError(
-            f"{out} holds a run of another recipe (its recipe.toml differs); give another --out, or remove it"
-        )
+def report_failures(failures: Mapping[str, str], console: Console, most: int = 10) -> None:
+    """Say which videos training could not read, and why."""
+    for reason in list(failures.values())[:most]:
+        console.print(f"[yellow]not read:[/] {escape(reason)}", highlight=False, soft_wrap=True)
+    if len(failures) > most:
+        console.print(f"[yellow]and {len(failures) - most} more videos that could not be read[/]")
 
 
 def start_from(model: nn.Module, init: Path, console: Console) -> None:
@@ -280,7 +296,9 @@ def start_from(model: nn.Module, init: Path, console: Console) -> None:
     state, fresh, _ = finetune_state(read_checkpoint(init), model.state_dict())
     model.load_state_dict(state)
     console.print(
-        f"started from {init}; new: {', '.join(fresh) or 'nothing'}", highlight=False, soft_wrap=True
+        f"started from {escape(str(init))}; new: {', '.join(fresh) or 'nothing'}",
+        highlight=False,
+        soft_wrap=True,
     )
 
 

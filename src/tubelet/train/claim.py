@@ -1,0 +1,52 @@
+"""One folder, one run: what decides the outcome is written down first, and checked when the run resumes."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tubelet.config import first_difference, read_toml, to_plain, write_toml
+from tubelet.data.manifest import Sample
+from tubelet.data.splits import Splits
+from tubelet.errors import ConfigError
+from tubelet.recipes.base import Recipe
+from tubelet.train.checkpoint import saved_states, sha256
+
+CLAIM = "recipe.toml"
+
+
+def claim_folder(out: Path, recipe: Recipe, splits: Splits, init: Path | None, micro_batch_size: int) -> None:
+    """Write what decides the outcome into the run's folder, or check that the run already there agrees.
+
+    A folder without a saved state holds nothing worth keeping and is claimed anew, so that a run that failed in
+    its first steps can be started again with other settings.
+    """
+    asked = decisive(recipe, splits, init, micro_batch_size)
+    path = out / CLAIM
+    if path.exists() and (saved_states(out / "checkpoints") or (out / "model").exists()):
+        difference = first_difference(read_toml(path), asked)
+        if difference is not None:
+            raise ConfigError(
+                f"{out} holds another run ({difference}); give another --out, or remove the folder"
+            )
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    write_toml(path, asked)
+
+
+def decisive(recipe: Recipe, splits: Splits, init: Path | None, micro_batch_size: int) -> dict[str, Any]:
+    """The recipe, and digests of the start and of the videos: folders may be moved, but not changed."""
+    plain: dict[str, Any] = {"recipe": to_plain(recipe)}
+    plain["videos"] = {name: digest(getattr(splits, name)) for name in ("train", "val", "test")}
+    if init is not None:
+        plain["init_sha256"] = sha256(init / "model.safetensors")
+    if recipe.mix is not None:
+        # Partners are found within a forward pass, so its size is part of what mixing does.
+        plain["micro_batch_size"] = micro_batch_size
+    return plain
+
+
+def digest(samples: Sequence[Sample]) -> str:
+    """A short name for a list of videos and labels."""
+    lines = "\n".join(f"{sample.id}\t{sample.label}" for sample in samples)
+    return f"{len(samples)} videos, {hashlib.sha256(lines.encode()).hexdigest()[:16]}"
