@@ -1,6 +1,7 @@
 """The command line: what a user types, what comes back, and what a mistake looks like."""
 
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tubelet.cli import main
+from tubelet.config import read_toml
+from tubelet.data.manifest import read_annotations
 from tubelet.data.synth import LEVELS
 from tubelet.data.synth_files import write_dataset
 from tubelet.errors import ConfigError
@@ -84,13 +87,58 @@ def test_models_and_recipes_are_listed(capsys: pytest.CaptureFixture[str]):
     assert tubelet("models") == 0
     listed = capsys.readouterr().out
     assert "videomae_base" in listed
+    assert re.search(r"videomae_base_detector\W+detector", listed)
     assert "videomae.finetune_ssv2" in listed
 
 
 def test_a_checkpoint_goes_to_hugging_face_and_back(trained: Path, tmp_path: Path):
     assert tubelet("convert", trained / "model", tmp_path / "hf", "--to", "hf") == 0
     assert tubelet("convert", tmp_path / "hf", tmp_path / "back") == 0
-    assert (tmp_path / "back" / "model.safetensors").is_file()
+    back = read_toml(tmp_path / "back" / "config.toml")
+    assert (back["input"]["num_frames"], back["input"]["image_size"]) == (8, 32)
+
+
+def test_a_converted_checkpoint_says_what_the_model_is_fed(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert tubelet("convert", trained / "model", tmp_path / "hf", "--to", "hf") == 0
+    (tmp_path / "hf" / "preprocessor_config.json").write_text('{"image_mean": [0.5, 0.5, 0.5], "size": 32}')
+    changes = ("input.sampling=segments", "input.stride=2", "input.num_clips=2")
+    assert tubelet("convert", tmp_path / "hf", tmp_path / "back", *changes) == 0
+    fed = read_toml(tmp_path / "back" / "config.toml")["input"]
+    assert (fed["sampling"], fed["stride"], fed["num_clips"]) == ("segments", 2, 2)
+    assert (fed["mean"], fed["std"]) == ([0.5, 0.5, 0.5], [0.229, 0.224, 0.225])
+    for wrong, says in (("input.strid=2", "did you mean input.stride?"), ("num_classes=2", "need --model")):
+        assert tubelet("convert", tmp_path / "hf", tmp_path / "wrong", wrong) == 1
+        assert says in error_line(capsys)
+    assert not (tmp_path / "wrong").exists()
+
+
+def test_a_folder_of_videos_is_predicted_one_by_one(
+    trained: Path, motions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    for clip in list((motions / "videos").rglob("test*.mp4"))[:2]:
+        (tmp_path / clip.name).write_bytes(clip.read_bytes())
+    assert tubelet("predict", trained / "model", tmp_path, "--json", "--device", "cpu") == 0
+    found = [json.loads(line)["video"] for line in capsys.readouterr().out.splitlines()]
+    assert found == sorted(str(path) for path in tmp_path.iterdir())
+
+
+def test_an_evaluation_goes_by_the_names_of_classes(
+    trained: Path, motions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    clips = {sample.label: Path(sample.path) for sample in read_annotations(motions, "test").samples}
+    clip = tmp_path / "set" / "test" / "moving right" / "clip.mp4"
+    clip.parent.mkdir(parents=True)
+    clip.write_bytes(clips[1].read_bytes())
+    assert tubelet("predict", trained / "model", clip, "--json", "--device", "cpu") == 0
+    best = json.loads(capsys.readouterr().out)["labels"][0]
+    figures = tmp_path / "figures.json"
+    assert tubelet("evaluate", trained / "model", "--data", tmp_path / "set", "--json", figures) == 0
+    assert json.loads(figures.read_text())["top1"] == (best == "moving right")
+    clip.parent.rename(clip.parent.with_name("hopping"))
+    assert tubelet("evaluate", trained / "model", "--data", tmp_path / "set") == 1
+    assert "'hopping' is none of the 2 classes" in error_line(capsys)
 
 
 @pytest.mark.parametrize(
@@ -159,9 +207,7 @@ def test_evaluation_with_missing_videos_reports_no_score_unless_told_to(
     assert tubelet("evaluate", trained / "model", "--data", tmp_path / "list.csv", "--allow-missing") == 0
 
 
-def test_a_damaged_checkpoint_is_one_line(
-    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_a_damaged_checkpoint_is_one_line(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "config.toml").write_bytes((trained / "model" / "config.toml").read_bytes())

@@ -17,6 +17,7 @@ SHARED = (
     "model.encoder.num_heads=2",
     "model.encoder.depth=2",
     "model.encoder.tubelet=[2, 16, 16]",
+    "optim.lr=4e-3",
     "optim.batch_size=4",
     "optim.epochs=4",
     "optim.warmup_epochs=1",

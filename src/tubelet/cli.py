@@ -13,14 +13,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from tubelet import __version__
-from tubelet.config import override
+from tubelet.config import override, to_plain
 from tubelet.data.audit import audit_folder
 from tubelet.data.manifest import read_annotations, read_class_names
 from tubelet.data.synth import LEVELS
 from tubelet.data.synth_files import write_dataset
+from tubelet.data.video_files import videos_in
 from tubelet.errors import ConfigError, DataError, TubeletError
-from tubelet.inference.classify import classify
-from tubelet.inference.load import load
+from tubelet.inference.classify import check_whole_clips, classify
+from tubelet.inference.load import input_spec, load
 from tubelet.models import VARIANTS, variant
 from tubelet.quickstart.story import quickstart as run_quickstart
 from tubelet.recipes import RECIPES, find_recipe
@@ -236,13 +237,15 @@ def evaluate(
         Also write the figures there.
     """
     loaded = load(model, device=str(pick_device(device)))
+    check_whole_clips(loaded)
     if not loaded.labels:
         raise ConfigError(
             f"{model} has no classes: it is an encoder; fine-tune it with `tubelet train --init`"
         )
     views = {"num_clips": clips, "num_crops": crops}
     spec = replace(loaded.input, **{name: n for name, n in views.items() if n is not None})
-    samples = read_annotations(data, split, num_classes=len(loaded.labels)).samples
+    names = loaded.labels if loaded.has_names else None
+    samples = read_annotations(data, split, num_classes=len(loaded.labels), classes=names).samples
     with ProgressBar("evaluating", len(samples), err) as bar:
         figures, scores = evaluate_model(
             loaded.model,
@@ -275,7 +278,7 @@ def predict(
     model
         A checkpoint folder.
     videos
-        Video files, or folders of pictures.
+        Video files, folders of them, or folders of pictures that are the frames of one.
     top
         How many labels to show.
     device
@@ -286,12 +289,13 @@ def predict(
     if not videos:
         raise ConfigError("no video was given: tubelet predict MODEL VIDEO [VIDEO …]")
     loaded = load(model, device=str(pick_device(device)))
+    found = [file for path in videos for file in (path.is_dir() and videos_in(path)) or [path]]
     failed: list[str] = []
-    for video in videos:
+    for video in found:
         try:
             result = classify(loaded, video).top(top)
         except TubeletError as error:
-            if len(videos) == 1:
+            if len(found) == 1:
                 raise
             failed.append(str(error))
             continue
@@ -302,7 +306,7 @@ def predict(
             for label, score in zip(result.labels, result.scores, strict=True):
                 out.print(f"  {score:6.1%}  {escape(label)}", highlight=False)
     if failed:
-        raise DataError(f"{len(failed)} of {len(videos)} videos could not be classified: {'; '.join(failed)}")
+        raise DataError(f"{len(failed)} of {len(found)} videos could not be classified: {'; '.join(failed)}")
 
 
 @app.command
@@ -311,7 +315,8 @@ def models() -> None:
     table = Table("name", "kind", "dim", "depth", "heads", "clip", title="models")
     for name, config in VARIANTS.items():
         encoder = config.encoder
-        kind = "pre-training" if name.endswith("_pretrain") else "classifier"
+        kinds = {"pretrain": "pre-training", "detector": "detector"}
+        kind = kinds.get(name.rpartition("_")[2], "classifier")
         clip = f"{encoder.num_frames} × {encoder.image_size}²"
         table.add_row(name, kind, str(encoder.dim), str(encoder.depth), str(encoder.num_heads), clip)
     out.print(table)
@@ -339,7 +344,8 @@ def convert_command(
     folder
         Where the result goes.
     assignments
-        Settings of the model that its tensors do not tell, such as `encoder.num_heads=6`; need --model.
+        Settings of the model that its tensors do not tell, such as `encoder.num_heads=6`; need --model. And what
+        it was trained with, such as `input.sampling=segments input.stride=2 input.num_clips=2`.
     model
         The size that the file holds (see `tubelet models`), where it cannot be read off the tensors.
     to
@@ -351,10 +357,14 @@ def convert_command(
         export(read_checkpoint(source), folder, to)
         out.print(f"{folder}: {to} layout of {source}", highlight=False)
         return
-    if assignments and model is None:
+    fed = [assignment for assignment in assignments if assignment.startswith("input.")]
+    sizes = [assignment for assignment in assignments if assignment not in fed]
+    if sizes and model is None:
         raise ConfigError("settings of the model need --model NAME to start from")
-    config = override(variant(model), assignments) if model is not None else None
+    config = override(variant(model), sizes) if model is not None else None
     checkpoint = convert(source, config)
+    spec = input_spec(checkpoint.config, checkpoint.facts.get("input", {}), fed)
+    checkpoint = replace(checkpoint, facts={**checkpoint.facts, "input": to_plain(spec)})
     if labels is not None:
         checkpoint = with_labels(checkpoint, tuple(read_class_names(labels)))
     save_checkpoint(folder, checkpoint)

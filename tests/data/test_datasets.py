@@ -81,6 +81,20 @@ def test_a_cache_keeps_to_its_limit():
     assert cache.used_bytes == 54
 
 
+@pytest.mark.parametrize("max_bytes", [0, 7 * 32 * 32 * 3])
+def test_a_video_that_the_cache_has_no_room_for_is_not_decoded_whole(
+    motions: Path, monkeypatch: pytest.MonkeyPatch, max_bytes: int
+):
+    cache, decoded = FrameCache(max_bytes), []
+    frames = Video.frames
+    monkeypatch.setattr(
+        Video, "frames", lambda self, wanted: (decoded.extend(wanted), frames(self, wanted))[1]
+    )
+    assert torch.equal(pixels(learning(motions, cache=cache)[0, 1]), pixels(learning(motions)[0, 1]))
+    assert len(decoded) == 2 * SPEC.num_frames
+    assert not cache.stored
+
+
 def test_a_broken_video_is_a_failure_with_its_reason(motions: Path, tmp_path: Path):
     whole = Path(read_annotations(motions).samples[0].path).read_bytes()
     contents = {"empty": b"", "text": b"not a video", "cut": whole[: len(whole) // 2]}

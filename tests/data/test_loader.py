@@ -107,6 +107,14 @@ def test_training_batches_come_in_the_order_of_their_keys():
     assert [[(view.epoch, view.sample) for view in batch.ids] for batch in loader] == keys
 
 
+def test_loading_draws_nothing_from_the_global_generator():
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    list(training_loader(numbered(10), order(), start_step=0, num_steps=2, num_workers=0, pin=False))
+    list(evaluation_loader(numbered(7), batch_size=3, num_workers=0))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_workers_survive_the_interrupt_that_a_terminal_sends_them():
     wanted = list(order(micro=1).micro_batches(0, 6))
     loader = training_loader(

@@ -11,6 +11,7 @@ from tubelet.data.manifest import (
     read_kinetics_csv,
     read_video_list,
 )
+from tubelet.data.video_files import videos_in
 from tubelet.errors import DataError
 
 
@@ -114,6 +115,16 @@ def test_pretraining_lists_need_no_labels(listed):
     assert pairs(read_video_list(file, labelled=False)) == [("a clip.mp4", None), ("b.mp4", 3)]
 
 
+def test_a_line_that_is_the_path_of_something_is_that_path_in_pre_training(listed, tmp_path: Path):
+    touch(tmp_path / "take 3", tmp_path / "take 4 12")
+    file = listed("take 3\ntake 4 12\nb.mp4 3\n")
+    for samples in (read_video_list(file, labelled=False), read_annotations(file, labelled=False).samples):
+        assert pairs(samples) == [("take 3", None), ("take 4 12", None), ("b.mp4", 3)]
+    whole = listed("take 4 12\n")
+    assert pairs(read_annotations(whole, labelled=False).samples) == [("take 4 12", None)]
+    assert pairs(read_annotations(whole).samples) == [("take", 12)]
+
+
 def test_equal_names_in_different_folders_stay_apart(listed):
     samples = read_video_list(listed("run/001.mp4 0\nwalk/001.mp4 1\nrun/001.mp4 0\n"))
     assert [sample.id for sample in samples] == ["run/001.mp4", "walk/001.mp4", "run/001.mp4#2"]
@@ -165,6 +176,52 @@ def test_a_folder_without_videos_is_an_error(tmp_path: Path):
     (tmp_path / "run").mkdir()
     with pytest.raises(DataError, match="no videos in class folders"):
         read_class_folders(tmp_path)
+
+
+def test_a_folder_without_videos_is_no_class(tmp_path: Path):
+    touch(tmp_path / "walk/1.mp4", tmp_path / "empty/notes.txt", tmp_path / "hidden/.x.mp4")
+    assert read_class_folders(tmp_path).classes == ["walk"]
+
+
+def test_a_class_folder_may_be_a_link(tmp_path: Path):
+    touch(tmp_path / "elsewhere/1.mp4")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/walk").symlink_to(tmp_path / "elsewhere")
+    assert pairs(read_class_folders(tmp_path / "set").samples) == [("walk/1.mp4", 0)]
+
+
+def test_videos_without_a_class_folder_are_an_error_that_says_what_to_do(tmp_path: Path):
+    touch(tmp_path / "a.mp4")
+    with pytest.raises(DataError, match=r"one folder per class, .* `tubelet pretrain`"):
+        read_annotations(tmp_path)
+    touch(tmp_path / "walk/1.mp4")
+    with pytest.raises(DataError, match=r"'a\.mp4' lies beside the class folders"):
+        read_annotations(tmp_path)
+
+
+def test_videos_in_a_folder_are_found_below_it_and_in_order(tmp_path: Path):
+    touch(tmp_path / "b.mp4", tmp_path / "a/2.webm", tmp_path / ".git/x.mp4", tmp_path / "c.jpg")
+    assert videos_in(tmp_path) == [tmp_path / "a/2.webm", tmp_path / "b.mp4"]
+    with pytest.raises(DataError, match="absent: the folder cannot be read"):
+        videos_in(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("inside", ["", "train/"])
+def test_pre_training_reads_any_folder_of_videos(tmp_path: Path, inside: str):
+    touch(tmp_path / f"{inside}a.mp4", tmp_path / f"{inside}deep/deeper/b.mp4")
+    found = read_annotations(tmp_path, labelled=False)
+    assert pairs(found.samples) == [("a.mp4", None), ("deep/deeper/b.mp4", None)]
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError, match="none: no videos"):
+        read_annotations(tmp_path / "none", labelled=False)
+
+
+@pytest.mark.parametrize("there", ["val.csv", "test.txt", "val/walk/1.mp4"])
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_missing_training_split_is_said(tmp_path: Path, there: str, labelled: bool):
+    touch(tmp_path / there, tmp_path / "videos/1.mp4")
+    with pytest.raises(DataError, match=r"has a (val|test) split but none to train on: add train\.csv or"):
+        read_annotations(tmp_path, labelled=labelled)
 
 
 KINETICS = (
@@ -223,6 +280,50 @@ def test_splits_of_class_folders_share_the_numbers_of_the_training_classes(tmp_p
     touch(tmp_path / "train/run/1.mp4", tmp_path / "train/walk/1.mp4", tmp_path / "val/walk/2.mp4")
     val = read_annotations(tmp_path, "val")
     assert (val.classes, pairs(val.samples)) == (["run", "walk"], [("walk/2.mp4", 1)])
+
+
+def test_splits_of_kinetics_lists_share_their_numbers(listed, tmp_path: Path):
+    head = "label,youtube_id,time_start,time_end,split\n"
+    listed(f"{head}run,a,0,10,train\nwalk,b,0,10,train\n")
+    listed(f"{head}walk,c,0,10,val\n", "val.csv")
+    val = read_annotations(tmp_path, "val")
+    assert (val.classes, val.samples[0].label) == (["run", "walk"], 1)
+    listed("jump\nrun\nwalk\n", "classes.txt")
+    assert [read_annotations(tmp_path, split).samples[0].label for split in ("train", "val")] == [1, 2]
+    (tmp_path / "classes.txt").unlink()
+    listed(f"{head}swim,d,0,10,test\n", "test.csv")
+    with pytest.raises(DataError, match="the label 'swim' is none of the 2 classes"):
+        read_annotations(tmp_path, "test")
+
+
+def test_classes_of_a_model_number_whatever_is_read(listed, tmp_path: Path):
+    classes = ["walking, slowly", "jump", "run"]
+    found = read_annotations(listed(KINETICS, "k.csv"), classes=classes)
+    assert [s.label for s in found.samples] == [0, 2]
+    touch(tmp_path / "set/test/run/1.mp4", tmp_path / "set/train/jump/1.mp4")
+    assert read_annotations(tmp_path / "set", "test", classes=classes).samples[0].label == 2
+    with pytest.raises(DataError, match="'run' is none of the 1 classes"):
+        read_annotations(tmp_path / "set", "test", classes=["jump"])
+    listed("a.mp4 2\n")
+    assert read_annotations(tmp_path, classes=classes).classes == classes
+    with pytest.raises(DataError, match="2 classes have labels from 0 to 1"):
+        read_annotations(tmp_path / "train.csv", classes=classes[:2])
+
+
+def test_names_beside_the_lists_must_be_those_of_the_model(listed, tmp_path: Path):
+    listed("a.mp4 0\n")
+    listed("run\nwalk\n", "classes.txt")
+    assert read_annotations(tmp_path, classes=["run", "walk"]).classes == ["run", "walk"]
+    for wrong in (["walk", "run"], ["run"], ["run", "walk", "jump"]):
+        with pytest.raises(DataError, match=r"classes\.txt: class \d is .* was asked for"):
+            read_annotations(tmp_path, classes=wrong)
+
+
+def test_names_are_not_numbered_for_a_model_with_another_number_of_classes(listed, tmp_path: Path):
+    touch(tmp_path / "set/run/1.mp4")
+    for path in (tmp_path / "set", listed(KINETICS.split("run,")[0])):
+        with pytest.raises(DataError, match="1 classes have names there; 3 were asked for"):
+            read_annotations(path, num_classes=3)
 
 
 def test_class_folders_alone_are_for_training(tmp_path: Path):

@@ -51,6 +51,13 @@ def test_a_class_of_one_video_cannot_be_held_out():
         hold_out([*samples(3), Sample(path="x", label=7, id="x")], 0.2, seed=0)
 
 
+def test_a_class_that_is_too_small_is_called_by_its_name(tmp_path: Path):
+    (class_folders(tmp_path, 3) / "wave").mkdir()
+    (tmp_path / "wave" / "1.mp4").write_bytes(b"")
+    with pytest.raises(DataError, match="class 'wave' has 1 video"):
+        find_splits(tmp_path)
+
+
 def test_everything_must_not_be_held_out():
     kept, held = hold_out(samples(2), 0.9, seed=0)
     assert len(kept) == len(held) == 3
@@ -67,6 +74,15 @@ def test_class_folders_are_split_by_hash_and_named(tmp_path: Path):
 def test_pre_training_holds_nothing_out(tmp_path: Path):
     splits = find_splits(class_folders(tmp_path, 5), labelled=False)
     assert (len(splits.train), splits.val, splits.test) == (10, [], [])
+
+
+def test_pre_training_takes_a_folder_of_videos_as_it_is(tmp_path: Path):
+    for name in ("a.mp4", "deep/b.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    splits = find_splits(tmp_path, labelled=False)
+    assert [(s.id, s.label) for s in splits.train] == [("a.mp4", None), ("deep/b.mp4", None)]
+    assert splits.classes == ()
 
 
 @pytest.mark.parametrize(

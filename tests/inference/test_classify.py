@@ -4,12 +4,13 @@ import pytest
 import torch
 
 import tubelet
-from tests.inference.checkpoints import CLASSIFIER, INPUT, PRETRAINER, checkpoint
+from tests.inference.checkpoints import CLASSIFIER, ENCODER, INPUT, PRETRAINER, checkpoint
 from tubelet.data.manifest import Sample
 from tubelet.data.transforms import to_model
 from tubelet.data.video import Video
 from tubelet.errors import ConfigError, VideoError
 from tubelet.inference.load import LoadedModel, load
+from tubelet.models.detector import DetectorConfig
 from tubelet.train.evaluate import evaluate_model
 from tubelet.weights.files import save_checkpoint
 
@@ -84,6 +85,14 @@ def test_an_encoder_embeds_but_does_not_classify(clip_path: Path, tmp_path: Path
     assert tubelet.embed(encoder, clip_path).shape == (16,)
     with pytest.raises(ConfigError, match="this model has no classes: it is an encoder"):
         tubelet.classify(encoder, clip_path)
+
+
+def test_a_detector_neither_classifies_nor_embeds(clip_path: Path, tmp_path: Path):
+    save_checkpoint(tmp_path, checkpoint(DetectorConfig(encoder=ENCODER), spec=INPUT))
+    detector = load(tmp_path)
+    for use in (tubelet.classify, tubelet.embed):
+        with pytest.raises(ConfigError, match="this model is an action detector: it needs boxes"):
+            use(detector, clip_path)
 
 
 def test_a_file_that_is_no_video_is_named(loaded: LoadedModel, tmp_path: Path):

@@ -8,7 +8,7 @@ from tests.inference.checkpoints import CLASSIFIER, INPUT, PRETRAINER, checkpoin
 from tubelet.config import read_toml, to_plain, write_toml
 from tubelet.data.input_spec import InputSpec
 from tubelet.errors import BackendError, ConfigError, WeightsError
-from tubelet.inference.load import load
+from tubelet.inference.load import input_spec, load
 from tubelet.weights.files import save_checkpoint
 
 
@@ -17,6 +17,7 @@ def test_a_checkpoint_is_loaded_for_use(tmp_path: Path):
     loaded = load(str(tmp_path))
     assert not loaded.model.training
     assert (loaded.config, loaded.input, loaded.labels) == (CLASSIFIER, INPUT, ("left", "right"))
+    assert loaded.has_names
     assert loaded.device.type == "cpu"
 
 
@@ -25,6 +26,16 @@ def test_a_converted_checkpoint_is_fed_what_its_model_was_made_for(tmp_path: Pat
     loaded = load(tmp_path)
     assert loaded.input == InputSpec(num_frames=4, image_size=16)
     assert loaded.labels == ("class 0", "class 1")
+    assert not loaded.has_names
+
+
+def test_what_a_model_is_fed_is_completed_by_its_config_and_changed_by_assignments():
+    spec = input_spec(CLASSIFIER, {"mean": [0.5, 0.5, 0.5]}, ["input.stride=2", "input.sampling=segments"])
+    assert spec == InputSpec(num_frames=4, image_size=16, mean=(0.5, 0.5, 0.5), stride=2, sampling="segments")
+    with pytest.raises(ConfigError, match=r"input\.strid does not exist; did you mean input\.stride"):
+        input_spec(CLASSIFIER, {}, ["input.strid=2"])
+    with pytest.raises(ConfigError, match="input feeds 8 frames of 16 pixels to a model made for 4 of 16"):
+        input_spec(CLASSIFIER, {}, ["input.num_frames=8"])
 
 
 def test_an_encoder_has_no_labels(tmp_path: Path):

@@ -34,6 +34,8 @@ PUBLISHED = {
     "videomae_base_pretrain": 94.211,
     "videomae_large_pretrain": 342.997,
     "videomae_huge_pretrain": 692.487,
+    "videomae_small_detector": 21.911,
+    "videomae_base_detector": 86.289,
 }
 
 
@@ -52,7 +54,7 @@ def test_every_variant_builds_with_as_many_parameters_as_published(name: str):
     millions = sum(p.numel() for p in model.parameters()) / 1e6
     if name in PUBLISHED:
         assert round(millions, 3) == PUBLISHED[name]
-    assert isinstance(model, Backbone)
+    assert isinstance(model, Backbone) == (not name.endswith("_detector"))  # those judge boxes
     assert type(model) is ARCHITECTURES[architecture_of(variant(name))][1]
 
 

@@ -67,11 +67,15 @@ def test_evaluation_is_the_mean_over_views_however_they_are_batched():
     assert together["loss"] == pytest.approx(apart["loss"], rel=1e-5)
 
 
-def test_unreadable_videos_are_counted_and_nothing_left_is_an_error():
+def test_a_figure_over_unreadable_videos_is_refused_unless_allowed():
     broken = replace(batch(samples=()), failures=(Failure(path="x", reason="x is empty"),))
-    assert task().evaluate([broken, batch()])["num_missing"] == 1
-    with pytest.raises(DataError, match="none of the 1 videos could be read"):
-        task().evaluate([broken])
+    ours = task()
+    with pytest.raises(DataError, match="1 of 3 videos could not be read, so there is no figure: x is empty"):
+        ours.evaluate([broken, batch()])
+    ours.allow_missing = True
+    assert ours.evaluate([broken, batch()])["num_missing"] == 1
+    with pytest.raises(DataError, match="1 of 1 videos could not be read"):
+        ours.evaluate([broken])
 
 
 def test_a_reconstruction_shows_what_was_hidden():

@@ -173,10 +173,10 @@ def test_too_many_broken_videos_stop_the_run():
     batches = (videos([1, 2, 3], 1) for _ in range(100))
     state = LoopState()
     with pytest.raises(
-        TrainingError, match=r"5 of 20 videos could not be read, .* 0\.05; the last: bad0\.mp4"
+        TrainingError, match=r"20 of 80 videos could not be read, .* 0\.05; the last: bad0\.mp4"
     ):
         go(Line(), settings, batches, state=state)
-    assert state.step == 4
+    assert state.step == 19
 
 
 def test_a_step_without_any_video_stops_the_run():

@@ -113,10 +113,10 @@ def test_a_crashed_run_goes_on_from_its_last_state(
     with monkeypatch.context() as patch:
         stop_at(5, crash, patch)
         with pytest.raises(RuntimeError, match="power cut"):
-            go(finetuning(), motions, tmp_path, save_every=3)
+            go(finetuning(), motions, tmp_path, save_every=4)
     text = StringIO()
     go(finetuning(), motions, tmp_path, console=Console(file=text))
-    assert "going on from step 3" in text.getvalue()
+    assert "going on from step 4" in text.getvalue()
     assert_same_outcome(tmp_path, whole)
 
 
@@ -227,7 +227,9 @@ def test_pre_training_then_fine_tuning(motions: Path, tmp_path: Path):
 
 
 def test_another_recipe_in_the_same_folder_is_refused(whole: Path, motions: Path):
-    with pytest.raises(ConfigError, match="holds a run of another recipe"):
+    with pytest.raises(
+        ConfigError, match=r"holds another run \(recipe\.optim\.lr is 0\.004 there and 1e-05 here\)"
+    ):
         go(finetuning("optim.lr=1e-5"), motions, whole)
 
 
@@ -275,9 +277,9 @@ def test_broken_training_videos_are_skipped_counted_and_reported(tmp_path: Path)
 def test_too_many_broken_training_videos_are_an_error(tmp_path: Path):
     data = damaged_copy(tmp_path / "data", "train", 4)
     with pytest.raises(
-        TrainingError, match=r"of 2[0-4] videos could not be read, more than a share of 0\.05"
+        TrainingError, match=r"20 of 1\d\d videos could not be read, more than a share of 0\.05"
     ):
-        go(finetuning("optim.epochs=1"), data, tmp_path / "run")
+        go(finetuning("optim.epochs=8"), data, tmp_path / "run", validate_every=0)
     result = go(finetuning("optim.epochs=1"), data, tmp_path / "run2", max_bad_share=0.5)
     assert len(result.failures) == 4
 

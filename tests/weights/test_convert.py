@@ -80,6 +80,27 @@ def test_labels_that_are_only_numbers_are_none(tmp_path: Path):
     assert convert(tmp_path).labels == ()
 
 
+@pytest.mark.parametrize("name", ["preprocessor_config.json", "video_preprocessor_config.json"])
+def test_what_a_hugging_face_model_was_fed_comes_along(name: str, tmp_path: Path):
+    export(checkpoint(CLASSIFIER), tmp_path, "hf")
+    (tmp_path / name).write_text('{"image_mean": [0.5, 0.5, 0.5], "size": 16}')
+    assert convert(tmp_path).facts["input"] == {"mean": [0.5, 0.5, 0.5], "image_size": 16}
+    (tmp_path / name).write_text("[]")
+    with pytest.raises(WeightsError, match=rf"{name} holds list"):
+        convert(tmp_path)
+
+
+def test_a_preprocessor_of_transformers_is_read(tmp_path: Path):
+    transformers = pytest.importorskip("transformers")
+    export(checkpoint(CLASSIFIER), tmp_path, "hf")
+    processor = transformers.VideoMAEImageProcessor(
+        size={"shortest_edge": 20}, crop_size={"height": 16, "width": 16}, image_mean=[0.1, 0.2, 0.3]
+    )
+    processor.save_pretrained(tmp_path)
+    fed = convert(tmp_path).facts["input"]
+    assert (fed["mean"], fed["image_size"], fed["short_side"]) == ([0.1, 0.2, 0.3], 16, 20)
+
+
 def inputs(config: Any) -> tuple[torch.Tensor, ...]:
     clip = torch.randn(2, 3, 4, 16, 16)
     if isinstance(config, ClassifierConfig):
@@ -127,7 +148,9 @@ def test_a_detector_goes_out_and_comes_back_by_its_config(tmp_path: Path):
     config = DetectorConfig(encoder=ENCODER, num_classes=4)
     original = checkpoint(config)
     export(original, tmp_path, "official")
-    assert_same_state(convert(tmp_path / "checkpoint.pth", config), original)
+    found = convert(tmp_path / "checkpoint.pth", config)
+    assert_same_state(found, original)
+    assert found.facts["input"]["std"] == [57.375 / 255] * 3
     with pytest.raises(WeightsError, match="a videomae_detector has no hf layout"):
         export(original, tmp_path, "hf")
 

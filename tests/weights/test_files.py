@@ -92,7 +92,9 @@ def test_a_malicious_file_is_refused_and_not_run(zipped: bool, tmp_path: Path):
     torch.save(
         {"model": STATE, "extra": Malice(tmp_path / "ran")}, path, _use_new_zipfile_serialization=zipped
     )
-    with pytest.raises(WeightsError, match=r"evil\.pth cannot be opened as weights") as caught:
+    with pytest.raises(
+        WeightsError, match=r"evil\.pth holds more than tensors \(\w+\.system\) and was not"
+    ) as caught:
         read_tensors(path)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "ran").exists()
@@ -101,7 +103,7 @@ def test_a_malicious_file_is_refused_and_not_run(zipped: bool, tmp_path: Path):
 def test_a_bare_malicious_pickle_is_refused_and_not_run(tmp_path: Path):
     path = tmp_path / "evil.pth"
     path.write_bytes(pickle.dumps(Malice(tmp_path / "ran"), protocol=2))
-    with pytest.raises(WeightsError, match=r"evil\.pth cannot be opened as weights"):
+    with pytest.raises(WeightsError, match=r"evil\.pth holds more than tensors \(\w+\.system\) and was not"):
         read_tensors(path)
     assert not (tmp_path / "ran").exists()
 
@@ -135,11 +137,40 @@ def test_a_damaged_file_is_refused_in_one_line(suffix: str, damage: str, tmp_pat
         ({}, "holds dict, not a mapping"),
         ({"a": torch.zeros(1), "epoch": 3}, "holds more than tensors: epoch"),
         (torch.zeros(3), "holds Tensor, not a mapping"),
+        ({0: torch.zeros(1), "b": torch.zeros(1)}, "holds tensors without names: 0"),
+        (
+            torch.nn.Linear(1, 1),
+            r"holds more than tensors \(torch\.nn\.modules\.linear\.Linear\) and was not",
+        ),
     ],
 )
 def test_a_file_of_something_else_is_refused(content: Any, message: str, tmp_path: Path):
     with pytest.raises(WeightsError, match=message):
         read_tensors(saved(tmp_path / "file.pth", content))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_file_with_any_byte_wrong_is_read_or_refused_in_one_line(zipped: bool, tmp_path: Path):
+    path = tmp_path / "file.pth"
+    torch.save(STATE, path, _use_new_zipfile_serialization=zipped)
+    whole = path.read_bytes()
+    refused = 0
+    for place in range(0, len(whole), 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x15]) + whole[place + 1 :])
+        try:
+            read_tensors(path)
+        except WeightsError as error:
+            refused += 1
+            assert "\n" not in str(error)
+            assert "weights_only" not in str(error)
+    assert refused > 10
+
+
+def test_text_is_no_weights(tmp_path: Path):
+    path = tmp_path / "file.pth"
+    path.write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(WeightsError, match=r"file\.pth cannot be opened as weights: it is no PyTorch file"):
+        read_tensors(path)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path):
@@ -174,6 +205,15 @@ def test_a_checkpoint_folder_is_read_as_it_was_saved(tmp_path: Path):
     load_strict(model, original.state)
     assert torch.equal(read.build()(clip), model(clip))
     assert not read.build().training
+
+
+def test_building_a_model_uses_up_no_random_numbers():
+    built = checkpoint()
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    built.build()
+    assert torch.equal(torch.rand(3), expected)
 
 
 def test_saving_over_a_checkpoint_replaces_it_and_leaves_nothing_else(tmp_path: Path):

@@ -1,5 +1,6 @@
 """Every published VideoMAE by its key list, and every layout by values."""
 
+import re
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -10,17 +11,19 @@ import torch
 
 from tests.weights.manifest_files import Manifest, read_manifests
 from tubelet.errors import WeightsError
-from tubelet.models import architecture_of, build_model
+from tubelet.models import architecture_of, build_model, variant
 from tubelet.models.detector import DetectorConfig
 from tubelet.models.videomae import ClassifierConfig, EncoderConfig, PretrainerConfig
 from tubelet.weights.convert import convert_state
 from tubelet.weights.rules import to_official, to_ours
 from tubelet.weights.videomae import (
+    AVA_INPUT,
     LAYOUTS,
     config_from_hf,
     config_from_shapes,
     config_to_hf,
     find_layout,
+    input_from_hf,
 )
 
 TINY = EncoderConfig(dim=16, depth=2, num_heads=2, num_frames=4, image_size=16, tubelet=(2, 8, 8))
@@ -112,6 +115,19 @@ def test_the_shapes_of_an_official_file_tell_its_config(manifest: Manifest):
     if isinstance(expected, DetectorConfig):  # a classifier's keys: only a config tells
         expected = ClassifierConfig(encoder=expected.encoder, num_classes=expected.num_classes, pool="first")
     assert config_from_shapes(manifest.tensors()) == expected
+
+
+def test_a_detector_is_not_taken_for_a_classifier(manifest: Manifest):
+    if not isinstance(config_of(manifest), DetectorConfig):
+        return
+    official = manifest.tensors()
+    with pytest.raises(
+        WeightsError, match=r"--model (\w+)_detector\) or .* \(--model \1 num_classes=80 pool=first\)"
+    ) as caught:
+        convert_state(official)
+    assert "\n" not in str(caught.value)
+    name = re.findall(r"\w+_detector", str(caught.value))[0]
+    assert convert_state(official, variant(name))[1] == config_of(manifest)
 
 
 def filled(config: Any) -> dict[str, torch.Tensor]:
@@ -247,3 +263,31 @@ def test_what_transformers_lacks_is_not_exported(change: dict[str, Any], message
     config = replace(CONFIGS["mean"], encoder=replace(TINY, **change))
     with pytest.raises(WeightsError, match=f"this model has {message}"):
         config_to_hf(config)
+
+
+IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+
+
+@pytest.mark.parametrize(
+    ("preprocessor", "expected"),
+    [
+        ({}, {}),
+        (IMAGENET, {"mean": IMAGENET["image_mean"], "std": IMAGENET["image_std"]}),
+        ({"size": 224}, {"image_size": 224}),
+        ({"size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}},
+         {"image_size": 224, "short_side": 256}),
+        ({"size": {"shortest_edge": 224}, "crop_size": {"height": 224, "width": 224}}, {"image_size": 224}),
+        ({"size": {"height": 320, "width": 320}, "crop_size": 224, "do_center_crop": False},
+         {"image_size": 320}),
+        ({**IMAGENET, "do_normalize": False}, {"mean": [0, 0, 0], "std": [1, 1, 1]}),
+    ],
+)  # fmt: skip
+def test_a_hugging_face_preprocessor_says_what_the_model_is_fed(
+    preprocessor: dict[str, Any], expected: dict[str, Any]
+):
+    assert input_from_hf(preprocessor) == expected
+
+
+def test_detectors_have_statistics_of_their_own():
+    assert [round(255 * mean, 4) for mean in AVA_INPUT["mean"]] == [122.7717, 115.9465, 102.9801]
+    assert [round(255 * std, 4) for std in AVA_INPUT["std"]] == [57.375] * 3

@@ -146,6 +146,8 @@ def _loader(
         pin_memory=pin,
         multiprocessing_context=worker_context() if num_workers else None,
         worker_init_fn=ignore_interrupts,
+        # Its own, because a seed for the workers drawn from the global one would shift what the model draws.
+        generator=torch.Generator(),
     )
     return cast(DataLoader[ClipBatch], loader)
 

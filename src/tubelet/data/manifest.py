@@ -5,6 +5,7 @@
 | video list | `path label` on each line, set apart by spaces, tabs, commas or semicolons |
 | frame-folder list | `folder total_frames label` |
 | class folders | `class name/any video.mp4` |
+| a folder of videos | any, for pre-training, which needs no labels |
 | Kinetics csv | `label,youtube_id,time_start,time_end,split` |
 
 A line that is not what it should be is a `DataError` naming file, line and what was found there; no line is
@@ -13,6 +14,7 @@ ever skipped except blank ones. Relative paths count from `root`, which is the l
 
 import csv
 import itertools
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -29,11 +31,8 @@ from tubelet.data.list_lines import (
     unquote,
     without_header,
 )
+from tubelet.data.video_files import VIDEO_EXTENSIONS, class_folder_names, videos_in
 from tubelet.errors import DataError
-
-VIDEO_EXTENSIONS = frozenset(
-    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".ogv", ".3gp"}
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,30 +54,45 @@ class Annotations:
 
 
 def read_annotations(
-    path: str | Path, split: str = "train", *, num_classes: int | None = None, labelled: bool = True
+    path: str | Path,
+    split: str = "train",
+    *,
+    num_classes: int | None = None,
+    classes: Sequence[str] | None = None,
+    labelled: bool = True,
 ) -> Annotations:
     """The annotations that lie at `path`, whichever of the formats above they have.
 
     A file is a list of any kind. A folder may hold `train.csv`, `val.csv`, … (and `classes.txt` with one name
     per line), or `train/`, `val/`, … with class folders inside, or class folders alone, which count as train.
+
+    Classes are numbered by `classes`, else by `classes.txt`, else as in the training split, so that all splits
+    agree; a class that is unknown there is a DataError. With `labelled=False` a folder without lists is simply
+    all videos in it (or in its `train/`), with no labels.
     """
     path = Path(path)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     if path.is_file():
-        return _read_any_list(path, num_classes, labelled)
-    for list_file in (path / f"{split}{ending}" for ending in (".csv", ".txt", ".list")):
-        if list_file.is_file():
-            classes = read_class_names(path / "classes.txt") if (path / "classes.txt").is_file() else None
-            found = _read_any_list(list_file, num_classes or (len(classes) if classes else None), labelled)
-            return Annotations(samples=found.samples, classes=classes or found.classes)
-    if (path / split).is_dir():
-        # The training folder numbers the classes, so that a split without some of them agrees with it.
-        named_by = path / "train" if (path / "train").is_dir() else path / split
-        return read_class_folders(path / split, classes=class_folder_names(named_by))
-    if split != "train":
+        return _read_any_list(path, num_classes, classes, labelled)
+    list_file = _find_list(path, split)
+    if list_file is not None:
+        return _read_any_list(list_file, num_classes, _names_of_lists(path, split, classes), labelled)
+    folder = path / split if (path / split).is_dir() else path
+    if folder == path and split != "train":
         raise DataError(f"{path}: has no split {split!r}: neither {split}.csv nor a folder {split}/")
-    return read_class_folders(path)
+    others = [name for name in ("val", "test") if _find_list(path, name) or (path / name).is_dir()]
+    if folder == path and others:
+        raise DataError(
+            f"{path}: has a {others[0]} split but none to train on: add train.csv or a folder train/"
+        )
+    if not labelled:
+        return Annotations(samples=_without_labels(folder))
+    if classes is None and split != "train" and (path / "train").is_dir():
+        classes = class_folder_names(path / "train")
+    found = read_class_folders(folder, classes=classes)
+    _check_number(folder, found.classes, num_classes)
+    return found
 
 
 def read_video_list(
@@ -92,19 +106,20 @@ def read_video_list(
     """Samples of a list with `path label` on each line, in its order.
 
     The label is what follows the last delimiter, so paths may contain it. Which delimiter it is shows in the
-    file unless given. With `labelled=False` (pre-training) lines may be a path alone.
+    file unless given. With `labelled=False` (pre-training) lines may be a path alone, and a line that as a
+    whole is the path of something there is that path, whatever it ends in.
     """
     lines = read_lines(Path(file))
+    root = Path(file).parent if root is None else Path(root)
     delimiter = delimiter or find_delimiter(lines, num_numbers=1)
     rows = []
     for line in without_header(lines, delimiter):
-        path, *label = (
-            path_and_fields(line, delimiter, 1) if ends_in_numbers(line.text, delimiter, 1) else [line.text]
-        )
+        whole = not ends_in_numbers(line.text, delimiter, 1) or (not labelled and _is_a_path(line, root))
+        path, *label = [line.text] if whole else path_and_fields(line, delimiter, 1)
         if not label and labelled:
             raise _missing_label(line, delimiter)
         rows.append((line, unquote(path), _label(line, label[0], num_classes) if label else None, None))
-    return _samples(rows, Path(file).parent if root is None else Path(root))
+    return _samples(rows, root)
 
 
 def read_frame_folder_list(
@@ -171,36 +186,35 @@ def read_kinetics_csv(
     )
 
 
-def class_folder_names(root: str | Path) -> list[str]:
-    """Names of the class folders in `root`, in alphabetical order; hidden ones do not count."""
-    try:
-        return sorted(p.name for p in Path(root).iterdir() if p.is_dir() and not p.name.startswith("."))
-    except OSError as error:
-        raise DataError(f"{root}: the folder cannot be read ({error.strerror})") from None
-
-
 def read_class_folders(root: str | Path, *, classes: Sequence[str] | None = None) -> Annotations:
     """Every video below `root`, labelled by the class folder it lies in.
 
-    Classes are the folders in alphabetical order unless `classes` gives all names. Files that are hidden or
-    have no video extension are left alone.
+    Classes are the folders in alphabetical order unless `classes` gives all names. A folder without a single
+    video is no class; files that are hidden or have no video extension are left alone. A video beside the
+    class folders is a DataError.
     """
     root = Path(root)
-    found = class_folder_names(root)
+    files = {file.relative_to(root): file for file in videos_in(root)}
+    found = sorted({inside.parts[0] for inside in files if len(inside.parts) > 1})
+    if not files:
+        raise DataError(f"{root}: no videos in class folders, as in `{root}/some class/video.mp4`")
+    if not found:
+        raise DataError(
+            f"{root}: its videos have no labels; put them into one folder per class, as in "
+            f"`{root}/some class/video.mp4`, or learn from them without labels with `tubelet pretrain`"
+        )
+    stray = next((inside for inside in files if len(inside.parts) == 1), None)
+    if stray is not None:
+        raise DataError(f"{root}: the video {str(stray)!r} lies beside the class folders, so it has no label")
     names = found if classes is None else list(classes)
-    unknown = sorted(set(found) - set(names))
+    numbers = {name: i for i, name in enumerate(names)}
+    unknown = [name for name in found if name not in numbers]
     if unknown:
         raise DataError(f"{root}: the folder {unknown[0]!r} is none of the {len(names)} classes")
-    samples = []
-    for name in found:
-        for file in sorted((root / name).rglob("*")):
-            inside = file.relative_to(root)
-            if file.suffix.lower() not in VIDEO_EXTENSIONS or not file.is_file():
-                continue
-            if not any(part.startswith(".") for part in inside.parts):
-                samples.append(Sample(path=str(file), label=names.index(name), id=inside.as_posix()))
-    if not samples:
-        raise DataError(f"{root}: no videos in class folders, as in `{root}/some class/video.mp4`")
+    samples = [
+        Sample(path=str(file), label=numbers[inside.parts[0]], id=inside.as_posix())
+        for inside, file in files.items()
+    ]
     return Annotations(samples=samples, classes=names)
 
 
@@ -215,19 +229,68 @@ def read_class_names(file: str | Path) -> list[str]:
     return list(names)
 
 
-def _read_any_list(file: Path, num_classes: int | None, labelled: bool) -> Annotations:
+def _find_list(folder: Path, split: str) -> Path | None:
+    files = (folder / f"{split}{ending}" for ending in (".csv", ".txt", ".list"))
+    return next((file for file in files if file.is_file()), None)
+
+
+def _names_of_lists(folder: Path, split: str, classes: Sequence[str] | None) -> Sequence[str] | None:
+    """The names that number the classes in a folder's lists, where there are any."""
+    file = folder / "classes.txt"
+    if file.is_file():
+        names = read_class_names(file)
+        for i, (ours, theirs) in enumerate(itertools.zip_longest(names, classes or names)):
+            if ours != theirs:
+                raise DataError(f"{file}: class {i} is {ours!r}; {theirs!r} was asked for")
+        return names
+    train = _find_list(folder, "train")
+    if classes is None and split != "train" and train is not None and _is_kinetics(read_lines(train)):
+        return read_kinetics_csv(train).classes
+    return classes
+
+
+def _is_kinetics(lines: Sequence[Line]) -> bool:
+    return "youtube_id" in lines[0].text.split(",")
+
+
+def _read_any_list(
+    file: Path, num_classes: int | None, classes: Sequence[str] | None, labelled: bool
+) -> Annotations:
     lines = read_lines(file)
-    if "youtube_id" in lines[0].text.split(","):
-        return read_kinetics_csv(file)
+    if _is_kinetics(lines):
+        found = read_kinetics_csv(file, classes=classes)
+        _check_number(file, found.classes, num_classes)
+        return found
+    _check_number(file, classes, num_classes)
+    num_classes = num_classes if classes is None else len(classes)
     delimiter = find_delimiter(lines, num_numbers=2)
-    body = without_header(lines, delimiter)
     if all(
         ends_in_numbers(line.text, delimiter, 2)
         and Path(unquote(path_and_fields(line, delimiter, 2)[0])).suffix.lower() not in VIDEO_EXTENSIONS
-        for line in body
+        and (labelled or not _is_a_path(line, file.parent))
+        for line in without_header(lines, delimiter)
     ):
-        return Annotations(samples=read_frame_folder_list(file, num_classes=num_classes, delimiter=delimiter))
-    return Annotations(samples=read_video_list(file, num_classes=num_classes, labelled=labelled))
+        samples = read_frame_folder_list(file, num_classes=num_classes, delimiter=delimiter)
+    else:
+        samples = read_video_list(file, num_classes=num_classes, labelled=labelled)
+    return Annotations(samples=samples, classes=None if classes is None else list(classes))
+
+
+def _check_number(where: Path, names: Sequence[str] | None, num_classes: int | None) -> None:
+    # Names that are fewer or more would be numbered otherwise than the classes that are wanted.
+    if names is not None and num_classes is not None and len(names) != num_classes:
+        raise DataError(f"{where}: {len(names)} classes have names there; {num_classes} were asked for")
+
+
+def _is_a_path(line: Line, root: Path) -> bool:
+    return os.path.exists(root / unquote(line.text))  # noqa: PTH110 - False also for a name too long
+
+
+def _without_labels(folder: Path) -> list[Sample]:
+    found = videos_in(folder)
+    if not found:
+        raise DataError(f"{folder}: no videos (.mp4, .webm, .avi, …) in this folder or below")
+    return [Sample(path=str(f), label=None, id=f.relative_to(folder).as_posix()) for f in found]
 
 
 def _label(line: Line, text: str, num_classes: int | None) -> int:

@@ -22,7 +22,11 @@ def counter_seed(*counter: int | str) -> int:
 
 
 def counter_generator(*counter: int | str) -> torch.Generator:
-    """A CPU generator seeded by `counter_seed`."""
+    """A CPU generator seeded by `counter_seed`.
+
+    torch's CPU generator uses the low 32 bits of a seed only, so two of some ten thousand counters may share a
+    stream by chance. For augmentation and masks that is harmless; nothing here may rely on streams being unique.
+    """
     return torch.Generator().manual_seed(counter_seed(*counter))
 
 

@@ -16,10 +16,12 @@ from tubelet.inference.load import LoadedModel
 from tubelet.inference.results import Classification, rank
 from tubelet.metrics.views import View, merge_views
 from tubelet.models.backbone import Backbone
+from tubelet.models.detector import DetectorConfig
 
 
 def classify(loaded: LoadedModel, video: Video | str | Path) -> Classification:
     """All labels with their probabilities, best first: the mean over the views the model is tested with."""
+    check_whole_clips(loaded)
     if not loaded.labels:
         raise ConfigError(
             "this model has no classes: it is an encoder; fine-tune it with `tubelet train --init`"
@@ -37,6 +39,7 @@ def classify(loaded: LoadedModel, video: Video | str | Path) -> Classification:
 
 def embed(loaded: LoadedModel, video: Video | str | Path) -> Float[Tensor, "dim"]:
     """One vector for a video: the mean of the model's features over its views."""
+    check_whole_clips(loaded)
     model = cast(Backbone, loaded.model)
     with torch.inference_mode():
         features = [
@@ -44,6 +47,14 @@ def embed(loaded: LoadedModel, video: Video | str | Path) -> Float[Tensor, "dim"
             for views in test_views(loaded, video)
         ]
     return torch.cat(features).float().mean(dim=0).cpu()
+
+
+def check_whole_clips(loaded: LoadedModel) -> None:
+    """A ConfigError for a detector, which judges boxes and not whole clips."""
+    if isinstance(loaded.config, DetectorConfig):
+        raise ConfigError(
+            "this model is an action detector: it needs boxes, and neither classifies nor embeds clips"
+        )
 
 
 def test_views(

@@ -1,5 +1,6 @@
 """A checkpoint folder opened for use."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tubelet.config import from_plain
+from tubelet.config import from_plain, override
 from tubelet.data.input_spec import InputSpec
 from tubelet.errors import BackendError, ConfigError, WeightsError
 from tubelet.models import VARIANTS
@@ -16,20 +17,23 @@ from tubelet.weights.files import read_checkpoint
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedModel:
-    """A model in eval mode, what it wants to be fed, and the names of its classes (none for an encoder)."""
+    """A model in eval mode, what it wants to be fed, and the names of its classes (none for an encoder).
+
+    Classes without names are called "class 0", "class 1", …; `has_names` is then off.
+    """
 
     model: nn.Module
     config: Any
     input: InputSpec
     labels: tuple[str, ...]
+    has_names: bool
     device: torch.device
 
 
 def load(folder: str | Path, *, device: str = "cpu") -> LoadedModel:
     """The model in a checkpoint folder (`tubelet train` and `tubelet convert` make them).
 
-    A folder that does not say what the model is fed, because it was converted, gets VideoMAE's published
-    input for Kinetics: frames 4 apart, as many and as large as the model was made for.
+    What a folder does not say of what the model is fed is VideoMAE's published input for Kinetics.
     """
     if str(folder) in VARIANTS and not Path(folder).exists():
         raise WeightsError(
@@ -37,19 +41,10 @@ def load(folder: str | Path, *, device: str = "cpu") -> LoadedModel:
             "`tubelet convert` make"
         )
     checkpoint = read_checkpoint(Path(folder))
-    encoder = checkpoint.config.encoder
-    if "input" in checkpoint.facts:
-        try:
-            spec = from_plain(InputSpec, checkpoint.facts["input"], "input")
-        except ConfigError as error:
-            raise ConfigError(f"{folder}/config.toml: {error}") from None
-    else:
-        spec = InputSpec(num_frames=encoder.num_frames, image_size=encoder.image_size)
-    if (spec.num_frames, spec.image_size) != (encoder.num_frames, encoder.image_size):
-        raise ConfigError(
-            f"{folder}/config.toml feeds {spec.num_frames} frames of {spec.image_size} pixels to a model made "
-            f"for {encoder.num_frames} of {encoder.image_size}"
-        )
+    try:
+        spec = input_spec(checkpoint.config, checkpoint.facts.get("input", {}))
+    except ConfigError as error:
+        raise ConfigError(f"{folder}/config.toml: {error}") from None
     num_classes = getattr(checkpoint.config, "num_classes", 0)
     labels = checkpoint.labels or tuple(f"class {i}" for i in range(num_classes))
     if len(labels) != num_classes:
@@ -59,4 +54,36 @@ def load(folder: str | Path, *, device: str = "cpu") -> LoadedModel:
         model = checkpoint.build().to(target)
     except (RuntimeError, AssertionError) as error:
         raise BackendError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
-    return LoadedModel(model=model, config=checkpoint.config, input=spec, labels=labels, device=target)
+    return LoadedModel(
+        model=model,
+        config=checkpoint.config,
+        input=spec,
+        labels=labels,
+        has_names=bool(checkpoint.labels),
+        device=target,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Settings:
+    """The part of a config.toml in which `input.stride=2` is at home."""
+
+    input: InputSpec
+
+
+def input_spec(config: Any, plain: Any, assignments: Sequence[str] = ()) -> InputSpec:
+    """What a model is fed: what `plain`, a table as in `config.toml`, and then assignments such as
+    `input.stride=2` say of it, and VideoMAE's published input for Kinetics where they say nothing.
+
+    Frames and pixels are as many as the model was made for; being told otherwise is a ConfigError.
+    """
+    encoder = config.encoder
+    if isinstance(plain, Mapping):
+        plain = {"num_frames": encoder.num_frames, "image_size": encoder.image_size, **plain}
+    spec = override(_Settings(input=from_plain(InputSpec, plain, "input")), assignments).input
+    if (spec.num_frames, spec.image_size) != (encoder.num_frames, encoder.image_size):
+        raise ConfigError(
+            f"input feeds {spec.num_frames} frames of {spec.image_size} pixels to a model made for "
+            f"{encoder.num_frames} of {encoder.image_size}"
+        )
+    return spec

@@ -19,7 +19,7 @@ ARCHITECTURES: dict[str, tuple[type, type[nn.Module]]] = {
 }
 
 # Every size of every family, by the name that commands and recipes use.
-VARIANTS: dict[str, Any] = {**videomae.VARIANTS}
+VARIANTS: dict[str, Any] = {**videomae.VARIANTS, **detector.VARIANTS}
 
 
 def variant(name: str) -> Any:

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from tubelet.errors import ConfigError
-from tubelet.models.videomae import Encoder, EncoderConfig, init_classifier_part
+from tubelet.models.videomae import BASE, HUGE, LARGE, SMALL, Encoder, EncoderConfig, init_classifier_part
 from tubelet.ops.roi_align import roi_align
 
 REGION = 7  # cells per side
@@ -62,3 +62,11 @@ class VideoMAEDetector(nn.Module):
     ) -> Float[Tensor, "boxes classes"]:
         """Logits of every action for every box."""
         return self.head(torch.amax(self.regions(clip, boxes, clip_index), dim=(2, 3)))
+
+
+VARIANTS: dict[str, DetectorConfig] = {
+    "videomae_small_detector": DetectorConfig(encoder=SMALL),
+    "videomae_base_detector": DetectorConfig(encoder=BASE),
+    "videomae_large_detector": DetectorConfig(encoder=LARGE),
+    "videomae_huge_detector": DetectorConfig(encoder=HUGE),
+}

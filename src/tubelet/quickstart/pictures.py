@@ -112,6 +112,7 @@ def masked_strips(
     )
     (batch,) = evaluation_loader(evaluation_set(spec, samples), batch_size=len(samples), num_workers=0)
     clips = reconstruct(task, batch)
+    assert batch.labels is not None, "rendered clips have labels"
     labels = batch.labels.tolist()
     return [strips_of(clip, plan.data.classes[label]) for clip, label in zip(clips, labels, strict=True)]
 

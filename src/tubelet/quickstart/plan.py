@@ -21,7 +21,7 @@ class QuickstartPlan:
     """
 
     data: SynthConfig = MOTION_SET
-    num_train: int = 2400
+    num_train: int = 1200
     num_val: int = 80
     num_test: int = 400
     pretrain: tuple[str, ...] = ()

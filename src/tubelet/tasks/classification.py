@@ -56,7 +56,8 @@ class Classification:
         labels = self._labels(batch)
         clips = to_model(batch.pixels, self.mean, self.std)
         if self.erasing is not None:
-            clips = torch.stack([self._erased(clip, i, batch) for i, clip in enumerate(clips)])
+            for i, clip in enumerate(clips):
+                clips[i] = self._erased(clip, i, batch)
         if self.mix is None:
             target = smoothed_targets(labels, self.num_classes, self.smoothing)
         else:

@@ -18,6 +18,7 @@ from tubelet.data.loader import TrainingOrder, evaluation_loader, training_loade
 from tubelet.data.manifest import Sample
 from tubelet.data.randomness import counter_seed
 from tubelet.data.splits import Splits, find_splits
+from tubelet.errors import ConfigError
 from tubelet.models import build_model
 from tubelet.recipes.base import Recipe
 from tubelet.tasks.classification import Classification, VideoScores
@@ -102,7 +103,7 @@ def wire(
     torch.manual_seed(counter_seed(recipe.seed, "weights"))
     model = build_model(config)
     if init is not None:
-        start_from(model, init, console)
+        start_from(model, config, init, console)
     task = build_task(recipe, model, config)
     learned = training_set(
         recipe, splits.train, FrameCache(options.cache_bytes) if options.cache_bytes else None
@@ -291,15 +292,30 @@ def report_failures(failures: Mapping[str, str], console: Console, most: int = 1
         console.print(f"[yellow]and {len(failures) - most} more videos that could not be read[/]")
 
 
-def start_from(model: nn.Module, init: Path, console: Console) -> None:
+def start_from(model: nn.Module, config: Any, init: Path, console: Console) -> None:
     """Fill a fresh model from a checkpoint, and say what stayed fresh."""
-    state, fresh, _ = finetune_state(read_checkpoint(init), model.state_dict())
+    pretrained = read_checkpoint(init)
+    check_encoders(pretrained.config.encoder, config.encoder, init)
+    state, fresh, _ = finetune_state(pretrained, model.state_dict())
     model.load_state_dict(state)
     console.print(
         f"started from {escape(str(init))}; new: {', '.join(fresh) or 'nothing'}",
         highlight=False,
         soft_wrap=True,
     )
+
+
+def check_encoders(found: Any, wanted: Any, init: Path) -> None:
+    """Raise where two encoders with tensors of the same shape compute different things."""
+    for name in ("num_heads", "attention_scale", "layer_scale", "tubelet"):
+        ours, theirs = getattr(wanted, name), getattr(found, name)
+        # The value of a layer scale is where it starts; that there is one is what counts.
+        same = (ours is None) == (theirs is None) if name == "layer_scale" else ours == theirs
+        if not same:
+            raise ConfigError(
+                f"{init} was trained with {name} {theirs}, but the recipe's model has {ours}; "
+                f"set model.encoder.{name}={theirs}"
+            )
 
 
 def set_recompute(model: nn.Module, recompute: bool) -> None:

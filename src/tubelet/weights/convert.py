@@ -11,9 +11,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tubelet.errors import WeightsError
-from tubelet.models import architecture_of, build_model
+from tubelet.models import VARIANTS, architecture_of, build_model
+from tubelet.models.detector import DetectorConfig
 from tubelet.weights import videomae
-from tubelet.weights.files import Checkpoint, check_state, read_hf_config, read_tensors
+from tubelet.weights.files import (
+    Checkpoint,
+    check_state,
+    read_hf_config,
+    read_hf_preprocessor,
+    read_tensors,
+)
 from tubelet.weights.rules import listing, to_official, to_ours
 
 HF_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -25,8 +32,12 @@ def convert(source: Path, config: Any = None) -> Checkpoint:
 
     `config` says what the model is where shapes alone do not (number of heads, frames, pixels). Every official
     key has to be claimed by a rule and every parameter filled.
+
+    `facts["input"]` holds what is known of the pixels the model was fed, where that is more than its config
+    says: from a Hugging Face folder's preprocessor, or AVA's statistics for a detector.
     """
     labels: tuple[str, ...] = ()
+    fed: dict[str, Any] = {}
     if source.is_dir():
         hf = read_hf_config(source)
         found = [source / name for name in HF_FILES if (source / name).is_file()]
@@ -35,6 +46,7 @@ def convert(source: Path, config: Any = None) -> Checkpoint:
         official = read_tensors(found[0])
         config = config or videomae.config_from_hf(hf)
         labels = _hf_labels(hf)
+        fed = videomae.input_from_hf(read_hf_preprocessor(source))
     else:
         official = read_tensors(source)
     try:
@@ -43,11 +55,18 @@ def convert(source: Path, config: Any = None) -> Checkpoint:
         raise WeightsError(f"{source}: {error}") from None
     if len(labels) != getattr(config, "num_classes", 0):
         labels = ()
-    return Checkpoint(config, converted, labels, {"source": {"file": source.name}})
+    if isinstance(config, DetectorConfig):
+        fed = videomae.AVA_INPUT
+    facts: dict[str, Any] = {"source": {"file": source.name}}
+    return Checkpoint(config, converted, labels, {**facts, "input": dict(fed)} if fed else facts)
 
 
 def convert_state(official: Mapping[str, Tensor], config: Any = None) -> tuple[dict[str, Tensor], Any]:
-    """Official tensors under our names, and the config of the model they fill completely."""
+    """Official tensors under our names, and the config of the model they fill completely.
+
+    Without a config it is read off the tensors. A file with AVA's 80 classes that may be a detector as well as
+    a classifier is then a WeightsError.
+    """
     layout = videomae.find_layout(official)
     if layout is None:
         raise WeightsError(f"these are not the keys of a VideoMAE: {listing(list(official), most=4)}")
@@ -56,6 +75,7 @@ def convert_state(official: Mapping[str, Tensor], config: Any = None) -> tuple[d
         if name != "official":
             raise WeightsError("a Hugging Face file needs the config.json beside it; give its folder")
         config = videomae.config_from_shapes(official)
+        _check_no_detector(config)
     rules = videomae.LAYOUTS[name].get(architecture_of(config))
     if rules is None:
         raise WeightsError(f"the file holds a {architecture}; the config is a {type(config).__name__}")
@@ -64,6 +84,21 @@ def convert_state(official: Mapping[str, Tensor], config: Any = None) -> tuple[d
         expected = build_model(config).state_dict()
     check_state(expected, converted)
     return converted, config
+
+
+def _check_no_detector(config: Any) -> None:
+    """Refuse to guess what has the keys of a first-token classifier and as many classes as AVA."""
+    if getattr(config, "pool", None) != "first" or config.num_classes != DetectorConfig.num_classes:
+        return
+    sizes = [
+        name for name, c in VARIANTS.items() if isinstance(c, DetectorConfig) and c.encoder == config.encoder
+    ]
+    detector = sizes[0] if sizes else "videomae_base_detector"
+    classifier = detector.removesuffix("_detector")
+    raise WeightsError(
+        f"80 classes and no fc_norm can be an action detector (--model {detector}) or a classifier of the first "
+        f"token (--model {classifier} num_classes=80 pool=first); say which"
+    )
 
 
 def export(checkpoint: Checkpoint, folder: Path, to: str) -> None:

@@ -6,7 +6,7 @@ what it wants to be fed.
 
 import argparse
 import json
-import pickle
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,8 @@ from tubelet.weights.rules import listing
 
 # Where published files keep their weights, in the order in which their own loaders look.
 WRAPPERS = ("model", "module", "state_dict")
+# The second is the name in transformers 5.
+HF_PREPROCESSORS = ("preprocessor_config.json", "video_preprocessor_config.json")
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,10 @@ class Checkpoint:
     facts: dict[str, Any] = field(default_factory=dict)
 
     def build(self) -> nn.Module:
-        """The model with these weights, in eval mode."""
-        model = build_model(self.config)
+        """The model with these weights, in eval mode; no random number of the caller's is used up."""
+        # Not built on the meta device, where the tables of positions, which no file holds, would stay empty.
+        with torch.random.fork_rng(devices=[]):
+            model = build_model(self.config)
         load_strict(model, self.state)
         return model.eval()
 
@@ -50,23 +54,45 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """The weights of a safetensors or PyTorch file, without their wrapper, in float32.
 
     PyTorch files are opened weights-only: nothing in them is executed. The argparse namespaces that training
-    scripts leave beside the weights are the one foreign type allowed.
+    scripts leave beside the weights are the one foreign type allowed. Whatever keeps a file from being opened
+    is a WeightsError of one line.
     """
     if not path.is_file():
         raise WeightsError(f"{path} is not a file")
-    if path.suffix == ".safetensors":
-        try:
+    try:
+        if path.suffix == ".safetensors":
             content: Any = load_file(path)
-        except SafetensorError as error:
-            raise WeightsError(f"{path} is not a readable safetensors file: {error}") from None
-    else:
-        try:
+        else:
             with torch.serialization.safe_globals([argparse.Namespace]):
                 content = torch.load(path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise WeightsError(f"{path} cannot be opened as weights: {reason}") from None
+    except Exception as error:  # a damaged pickle fails in any way there is
+        raise _not_opened(path, error) from None
     return unwrap(content, path)
+
+
+# What torch calls a type or function that a file wants and that is neither a tensor nor allowed.
+FOREIGN = re.compile(
+    r"(?:Unsupported global: GLOBAL |unsupported GLOBAL |unrecognized function |allowlisted via .* but got )"
+    r"<?(?:class |built-in function )?'?([\w.]+)"
+)
+
+
+def _not_opened(path: Path, error: Exception) -> WeightsError:
+    """The error for a file that could not be opened, without torch's advice to open it unsafely."""
+    text = str(error)
+    foreign = "a TorchScript program" if "TorchScript" in text else None
+    if found := FOREIGN.search(text):
+        foreign = found[1]
+    if foreign is not None:
+        return WeightsError(f"{path} holds more than tensors ({foreign}) and was not opened")
+    first = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    if isinstance(error, SafetensorError):
+        return WeightsError(f"{path} is not a readable safetensors file: {first}")
+    if isinstance(error, OSError | RuntimeError) and first and "weights_only" not in first:
+        return WeightsError(f"{path} cannot be opened as weights: {first}")
+    return WeightsError(
+        f"{path} cannot be opened as weights: it is no PyTorch file, or a damaged one ({type(error).__name__})"
+    )
 
 
 def unwrap(content: Any, path: Path) -> dict[str, Tensor]:
@@ -80,6 +106,9 @@ def unwrap(content: Any, path: Path) -> dict[str, Tensor]:
     surplus = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
     if surplus:
         raise WeightsError(f"{path} holds more than tensors: {listing(surplus)}")
+    unnamed = [repr(key) for key in content if not isinstance(key, str)]
+    if unnamed:
+        raise WeightsError(f"{path} holds tensors without names: {listing(unnamed)}")
     prefix = "module."  # what DataParallel puts before every name
     if all(key.startswith(prefix) for key in content):
         content = {key.removeprefix(prefix): value for key, value in content.items()}
@@ -160,11 +189,23 @@ def read_checkpoint(folder: Path) -> Checkpoint:
 
 def read_hf_config(folder: Path) -> dict[str, Any]:
     """The `config.json` of a Hugging Face folder."""
-    path = folder / "config.json"
+    found = _read_settings(folder / "config.json")
+    if found is None:
+        raise WeightsError(f"{folder} has no config.json, so it is not a Hugging Face model folder")
+    return found
+
+
+def read_hf_preprocessor(folder: Path) -> dict[str, Any]:
+    """The settings that say how pixels are prepared for the model of a Hugging Face folder, if it has any."""
+    found = (_read_settings(folder / name) for name in HF_PREPROCESSORS)
+    return next((settings for settings in found if settings is not None), {})
+
+
+def _read_settings(path: Path) -> dict[str, Any] | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise WeightsError(f"{folder} has no config.json, so it is not a Hugging Face model folder") from None
+        return None
     except ValueError as error:  # JSON or UTF-8
         raise WeightsError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(found, dict):

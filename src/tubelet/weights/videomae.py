@@ -114,6 +114,13 @@ LAYOUTS: dict[str, dict[str, tuple[Rule, ...]]] = {
 }
 
 
+# On a scale from 0 to 1. The published detectors were trained with other statistics than the classifiers.
+AVA_INPUT: dict[str, Any] = {
+    "mean": [122.7717 / 255, 115.9465 / 255, 102.9801 / 255],
+    "std": [57.375 / 255, 57.375 / 255, 57.375 / 255],
+}
+
+
 def find_layout(keys: Mapping[str, Any]) -> tuple[str, str] | None:
     """(layout, architecture) of a checkpoint by its keys, or None when it is not a VideoMAE.
 
@@ -177,6 +184,27 @@ def config_from_hf(
     num_classes = hf.get("num_labels") or len(hf.get("id2label", {})) or 2
     pool = "mean" if hf.get("use_mean_pooling", True) else "first"
     return ClassifierConfig(encoder=encoder, num_classes=num_classes, pool=pool, last_norm_eps=1e-5)
+
+
+def input_from_hf(preprocessor: Mapping[str, Any]) -> dict[str, Any]:
+    """`mean`, `std`, `image_size` and `short_side`, as far as a `preprocessor_config.json` says them."""
+    size, crop = (_edge(preprocessor.get(name)) for name in ("size", "crop_size"))
+    if not preprocessor.get("do_center_crop", True):
+        crop = None
+    found = {
+        "mean": preprocessor.get("image_mean"),
+        "std": preprocessor.get("image_std"),
+        "image_size": crop or size,
+        "short_side": size if crop and size != crop else None,
+    }
+    if not preprocessor.get("do_normalize", True):
+        found |= {"mean": [0, 0, 0], "std": [1, 1, 1]}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _edge(size: Any) -> Any:
+    # Older files have a single number.
+    return size.get("shortest_edge", size.get("height")) if isinstance(size, Mapping) else size
 
 
 def config_from_shapes(state: Mapping[str, Tensor]) -> ClassifierConfig | PretrainerConfig:

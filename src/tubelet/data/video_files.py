@@ -1,0 +1,37 @@
+"""The video files in a folder, told by the ends of their names."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tubelet.errors import DataError
+
+VIDEO_EXTENSIONS = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".ogv", ".3gp"}
+)
+
+
+def videos_in(folder: str | Path) -> list[Path]:
+    """Every video below a folder in the order of their paths; what is hidden or no video does not count."""
+    return sorted(_find_videos(Path(folder)))
+
+
+def class_folder_names(root: str | Path) -> list[str]:
+    """Names of the class folders in `root`, in alphabetical order; a folder without videos is none."""
+    folders = (p for p in _entries(Path(root)) if p.is_dir())
+    return sorted(p.name for p in folders if next(_find_videos(p), None) is not None)
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    except OSError as error:
+        raise DataError(f"{folder}: the folder cannot be read ({error.strerror})") from None
+
+
+def _find_videos(folder: Path) -> Iterator[Path]:
+    for entry in _entries(folder):
+        # Class folders may be links, which a search from above would not follow.
+        for file in entry.rglob("*") if entry.is_dir() else (entry,):
+            hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+            if not hidden and file.suffix.lower() in VIDEO_EXTENSIONS and file.is_file():
+                yield file

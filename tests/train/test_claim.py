@@ -1,0 +1,73 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.tiny import finetuning
+from tubelet.config import read_toml
+from tubelet.data.mix import MixConfig
+from tubelet.data.splits import Splits, find_splits
+from tubelet.errors import ConfigError
+from tubelet.train.claim import CLAIM, claim_folder
+
+RECIPE = finetuning()
+
+
+@pytest.fixture
+def splits(motions: Path) -> Splits:
+    return find_splits(motions)
+
+
+def begun(out: Path) -> Path:
+    """As if the run had saved something worth keeping."""
+    (out / "model").mkdir(parents=True)
+    return out
+
+
+def test_the_same_run_may_go_on(splits: Splits, tmp_path: Path):
+    claim_folder(begun(tmp_path / "run"), RECIPE, splits, None, 4)
+    claim_folder(tmp_path / "run", RECIPE, splits, None, 4)
+    assert read_toml(tmp_path / "run" / CLAIM)["recipe"]["model"] == "videomae_tiny"
+
+
+def test_another_recipe_is_refused_by_what_differs(splits: Splits, tmp_path: Path):
+    claim_folder(begun(tmp_path / "run"), RECIPE, splits, None, 4)
+    other = replace(RECIPE, seed=5)
+    with pytest.raises(ConfigError, match=r"holds another run \(recipe\.seed is 0 there and 5 here\)"):
+        claim_folder(tmp_path / "run", other, splits, None, 4)
+
+
+def test_other_videos_or_labels_are_refused(splits: Splits, tmp_path: Path):
+    claim_folder(begun(tmp_path / "run"), RECIPE, splits, None, 4)
+    fewer = replace(splits, train=splits.train[1:])
+    relabelled = replace(splits, train=[replace(sample, label=0) for sample in splits.train])
+    for other in (fewer, relabelled):
+        with pytest.raises(ConfigError, match=r"videos\.train is '8 videos, "):
+            claim_folder(tmp_path / "run", RECIPE, other, None, 4)
+
+
+def test_another_start_is_refused_and_a_moved_one_is_not(splits: Splits, tmp_path: Path):
+    starts = [tmp_path / name for name in ("start", "moved", "other")]
+    for start, content in zip(starts, (b"a", b"a", b"b"), strict=True):
+        start.mkdir()
+        (start / "model.safetensors").write_bytes(content)
+    claim_folder(begun(tmp_path / "run"), RECIPE, splits, starts[0], 4)
+    claim_folder(tmp_path / "run", RECIPE, splits, starts[1], 4)
+    for other in (starts[2], None):
+        with pytest.raises(ConfigError, match="init_sha256 is"):
+            claim_folder(tmp_path / "run", RECIPE, splits, other, 4)
+
+
+def test_the_forward_pass_matters_only_where_clips_are_mixed_in_it(splits: Splits, tmp_path: Path):
+    claim_folder(begun(tmp_path / "plain"), RECIPE, splits, None, 4)
+    claim_folder(tmp_path / "plain", RECIPE, splits, None, 2)
+    mixed = replace(RECIPE, mix=MixConfig())
+    claim_folder(begun(tmp_path / "mixed"), mixed, splits, None, 4)
+    with pytest.raises(ConfigError, match="micro_batch_size is 4 there and 2 here"):
+        claim_folder(tmp_path / "mixed", mixed, splits, None, 2)
+
+
+def test_a_folder_with_nothing_worth_keeping_is_claimed_anew(splits: Splits, tmp_path: Path):
+    claim_folder(tmp_path, RECIPE, splits, None, 4)
+    claim_folder(tmp_path, replace(RECIPE, seed=5), splits, None, 4)
+    assert read_toml(tmp_path / CLAIM)["recipe"]["seed"] == 5
