@@ -46,7 +46,7 @@ def results() -> dict[str, Any]:
         "views_per_video": {"clips": 2, "crops": 3},
         "models": {"finetuned": model, "scratch": model},
         "comparison": {"sentence": f"They came out level {EVIL}.", "both_right": 1, "neither_right": 1},
-        "pretraining": {"loss": 0.9},
+        "pretraining": {"loss": 0.9, "standardized_targets": True},
         "prediction": {"file": FILE, "label": CLASSES[0], "labels": CLASSES, "scores": [0.75, 0.25]},
         "videos": [
             {

@@ -84,6 +84,6 @@ def input_spec(config: Any, plain: Any, assignments: Sequence[str] = ()) -> Inpu
     if (spec.num_frames, spec.image_size) != (encoder.num_frames, encoder.image_size):
         raise ConfigError(
             f"input feeds {spec.num_frames} frames of {spec.image_size} pixels to a model made for "
-            f"{encoder.num_frames} of {encoder.image_size}"
+            f"{encoder.num_frames} of {encoder.image_size}; input.num_frames and input.image_size must be those"
         )
     return spec

@@ -44,7 +44,9 @@ def render_report(results: dict[str, Any], pictures: Pictures, *, name: str) -> 
         r=results,
         arms=ARMS,
         pictures=pictures,
-        pretraining_chart=pretraining_chart(results["curves"]["pretrained"]),
+        pretraining_chart=pretraining_chart(
+            results["curves"]["pretrained"], standardized=results["pretraining"]["standardized_targets"]
+        ),
         loss_chart=loss_chart(results["curves"]),
         accuracy_chart=accuracy_chart(results["curves"], results["chance"]),
         reversals=[reversal_sentence(arm, results["models"][arm.key]) for arm in ARMS],
@@ -87,21 +89,19 @@ def points(curve: list[list[float]] | None) -> Points:
     return tuple((x, y) for x, y in curve or ())
 
 
-def pretraining_chart(curves: dict[str, list[list[float]]]) -> Chart:
-    """The masked loss; a model that predicts the mean of every patch has a loss of about 1."""
+def pretraining_chart(curves: dict[str, list[list[float]]], *, standardized: bool) -> Chart:
+    """The masked loss; where targets are standardized, predicting the mean of every patch costs about 1."""
+    training = epoch_means(points(curves.get("loss")))
+    validation = points(curves.get("val_loss"))
     return chart(
         "Pre-training: error on hidden pixels",
         [
-            Line(label="training, each step", style="pre faint", points=points(curves.get("loss"))),
-            Line(
-                label="training, mean of an epoch",
-                style="pre",
-                points=epoch_means(points(curves.get("loss"))),
-            ),
-            Line(label="validation", style="pre dashed", points=points(curves.get("val_loss")), marks=True),
+            # The first epochs of raw pixels are about their brightness and would flatten all that follows.
+            Line(label="training", style="pre", points=training if standardized else training[1:]),
+            Line(label="validation", style="pre dashed", points=validation, marks=True),
         ],
-        axes="mean squared error, by epoch",
-        level=(1.0, "always guessing the patch mean"),
+        axes="mean squared error, by epoch" + ("" if standardized else ", without the first"),
+        level=(1.0, "always guessing the patch mean") if standardized else None,
     )
 
 

@@ -17,6 +17,7 @@ from tubelet.quickstart.compare import PairedComparison, compare, reversal_confu
 from tubelet.quickstart.plan import QuickstartPlan
 from tubelet.recipes import Recipe
 from tubelet.tasks.classification import VideoScores
+from tubelet.train.build import model_config
 from tubelet.train.log import read_metrics
 from tubelet.train.run import RunResult
 
@@ -64,7 +65,10 @@ def collect(
         "views_per_video": views_per_video(plan.finetuning(seed)),
         "models": {arm: judged(test, plan) for arm, test in tests.items()},
         "comparison": compared_figures(compared),
-        "pretraining": runs.pretrained.metrics,
+        "pretraining": {
+            **runs.pretrained.metrics,
+            "standardized_targets": model_config(plan.pretraining(seed)).normalize_target,
+        },
         "prediction": {
             "file": prediction.file,
             "label": classes[prediction.label],
