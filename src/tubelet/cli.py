@@ -354,6 +354,10 @@ def convert_command(
         A file with one class name per line.
     """
     if to is not None:
+        if assignments or model is not None or labels is not None:
+            raise ConfigError(
+                "--to exports a tubelet folder as it is; it takes no settings, --model or --labels"
+            )
         export(read_checkpoint(source), folder, to)
         out.print(f"{folder}: {to} layout of {source}", highlight=False)
         return

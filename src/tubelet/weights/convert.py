@@ -121,9 +121,9 @@ def export(checkpoint: Checkpoint, folder: Path, to: str) -> None:
         hf["id2label"] = {str(i): label for i, label in enumerate(checkpoint.labels)}
         hf["label2id"] = {label: i for i, label in enumerate(checkpoint.labels)}
     _write_whole(folder / "model.safetensors", lambda path: save_file(tensors, path, {"format": "pt"}))
-    _write_whole(
-        folder / "config.json", lambda path: path.write_text(json.dumps(hf, indent=2), encoding="utf-8")
-    )
+    _write_json(folder / "config.json", hf)
+    if "mean" in checkpoint.facts.get("input", {}):
+        _write_json(folder / "preprocessor_config.json", videomae.input_to_hf(checkpoint.facts["input"]))
 
 
 def finetune_state(
@@ -162,6 +162,10 @@ def _hf_labels(hf: Mapping[str, Any]) -> tuple[str, ...]:
     names = hf.get("id2label", {})
     labels = tuple(str(names[key]) for key in sorted(names, key=int))
     return () if all(label.startswith("LABEL_") for label in labels) else labels
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    _write_whole(path, lambda place: place.write_text(json.dumps(content, indent=2), encoding="utf-8"))
 
 
 def _write_whole(path: Path, write: Any) -> None:

@@ -202,6 +202,23 @@ def input_from_hf(preprocessor: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
+def input_to_hf(fed: Mapping[str, Any]) -> dict[str, Any]:
+    """The `preprocessor_config.json` that feeds an exported model what ours is fed; the inverse of the above."""
+    image_size = fed["image_size"]
+    return {
+        "image_processor_type": "VideoMAEImageProcessor",
+        "do_resize": True,
+        "size": {"shortest_edge": fed.get("short_side", image_size)},
+        "do_center_crop": True,
+        "crop_size": {"height": image_size, "width": image_size},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(fed["mean"]),
+        "image_std": list(fed["std"]),
+    }
+
+
 def _edge(size: Any) -> Any:
     # Older files have a single number.
     return size.get("shortest_edge", size.get("height")) if isinstance(size, Mapping) else size
