@@ -140,9 +140,7 @@ def pretrain_tiny() -> Recipe:
         mask_ratio=0.75,
         input=InputSpec(num_frames=8, stride=1, image_size=32, short_side=36, num_clips=1, num_crops=1),
         augment=AugmentRecipe(flip=0.0),
-        optim=OptimRecipe(
-            lr=1e-2, batch_size=64, epochs=40, warmup_epochs=4, min_lr=1e-5, betas=(0.9, 0.95)
-        ),
+        optim=OptimRecipe(lr=1e-2, batch_size=64, epochs=40, warmup_epochs=4, min_lr=1e-5, betas=(0.9, 0.95)),
     )
 
 
@@ -155,9 +153,7 @@ def finetune_tiny() -> Recipe:
         input=InputSpec(num_frames=8, stride=1, image_size=32, short_side=36, num_clips=2, num_crops=3),
         augment=AugmentRecipe(flip=0.0, scale=(0.7, 1.0)),
         smoothing=0.1,
-        optim=OptimRecipe(
-            lr=8e-3, batch_size=64, epochs=24, warmup_epochs=3, min_lr=1e-5, max_grad_norm=1.0
-        ),
+        optim=OptimRecipe(lr=8e-3, batch_size=64, epochs=24, warmup_epochs=3, min_lr=1e-5, max_grad_norm=1.0),
     )
 
 
