@@ -5,8 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.tiny import write_motions
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -38,4 +36,7 @@ def one_thread():
 @pytest.fixture(scope="session")
 def motions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of a few short videos of two motions in three splits; not to be written to."""
+    # Imported late: tubelet must not be loaded before jaxtyping's plugin is ready to check its shapes.
+    from tests.tiny import write_motions
+
     return write_motions(tmp_path_factory.mktemp("data") / "motions")
