@@ -31,7 +31,8 @@ MEMORY_RUNS = (
     ("ours", "fp32 oneDNN"),
     *((form, "bf16") for form in FORMS),
 )
-FASTER_THAN_EAGER, NOT_SLOWER, LESS_MEMORY = 1.25, 1.0, 0.85
+# Where both sides call the same kernels the ratio is 1 within a few hundredths either way; that is a tie.
+FASTER_THAN_EAGER, NOT_SLOWER, LESS_MEMORY = 1.25, 0.97, 0.85
 
 Work = Callable[[], Tensor]
 
