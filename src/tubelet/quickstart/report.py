@@ -91,16 +91,17 @@ def points(curve: list[list[float]] | None) -> Points:
 
 def pretraining_chart(curves: dict[str, list[list[float]]], *, standardized: bool) -> Chart:
     """The masked loss; where targets are standardized, predicting the mean of every patch costs about 1."""
-    training = epoch_means(points(curves.get("loss")))
-    validation = points(curves.get("val_loss"))
+    # The first epochs of raw pixels are about their brightness and would flatten all that follows.
+    shown = 0 if standardized else 2
+    training = epoch_means(points(curves.get("loss")))[shown:]
+    validation = points(curves.get("val_loss"))[shown:]
     return chart(
         "Pre-training: error on hidden pixels",
         [
-            # The first epochs of raw pixels are about their brightness and would flatten all that follows.
-            Line(label="training", style="pre", points=training if standardized else training[1:]),
+            Line(label="training", style="pre", points=training),
             Line(label="validation", style="pre dashed", points=validation, marks=True),
         ],
-        axes="mean squared error, by epoch" + ("" if standardized else ", without the first"),
+        axes="mean squared error, by epoch" + ("" if standardized else ", without the first two"),
         level=(1.0, "always guessing the patch mean") if standardized else None,
     )
 

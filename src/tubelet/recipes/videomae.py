@@ -140,7 +140,7 @@ def pretrain_tiny() -> Recipe:
         mask_ratio=0.75,
         input=InputSpec(num_frames=8, stride=1, image_size=32, short_side=36, num_clips=1, num_crops=1),
         augment=AugmentRecipe(flip=0.0),
-        optim=OptimRecipe(lr=1e-2, batch_size=64, epochs=40, warmup_epochs=4, min_lr=1e-5, betas=(0.9, 0.95)),
+        optim=OptimRecipe(lr=5e-3, batch_size=64, epochs=30, warmup_epochs=3, min_lr=1e-5, betas=(0.9, 0.95)),
     )
 
 
