@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from tubelet.data.crop import (
-    center_crop,
     crop,
     draw_multiscale_crop,
     draw_resized_crop,
@@ -85,16 +84,8 @@ def test_a_crop_is_a_view_of_the_right_pixels():
     assert part.data_ptr() == pixels[0, 2, 3:].data_ptr()
 
 
-def test_the_centre_crop_rounds_halves_to_even():
-    pixels = torch.arange(7).expand(1, 4, 7)
-    assert center_crop(pixels, 4)[0, 0].tolist() == [2, 3, 4, 5]
-    assert center_crop(pixels[..., :5], 4)[0, 0].tolist() == [0, 1, 2, 3]
-
-
 def test_boxes_outside_the_frame_are_refused():
     pixels = torch.zeros(3, 6, 8)
     for box in [(0, 0, 7, 8), (-1, 0, 2, 2), (0, 5, 2, 4), (0, 0, 0, 2)]:
         with pytest.raises(ConfigError, match="leaves frame 6 x 8"):
             crop(pixels, box)
-    with pytest.raises(ConfigError, match="does not fit into 6 x 8"):
-        center_crop(pixels, 7)

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from tubelet.data.augment import RandAugment
-from tubelet.data.crop import center_crop, crop, draw_multiscale_crop, draw_resized_crop
+from tubelet.data.crop import crop, draw_multiscale_crop, draw_resized_crop
+from tubelet.data.geometry import center_crop_offset
 from tubelet.data.randomness import uniform
 from tubelet.data.resize import resize, resize_short_side
 from tubelet.data.transforms import (
@@ -122,7 +123,8 @@ def test_one_evaluation_crop_is_the_centre_and_three_span_the_long_side():
     for pixels in (random_frames(2, 3, 40, 57), random_frames(2, 3, 57, 40)):
         resized = resize_short_side(pixels, 24)
         one = EvalTransform(image_size=24)(pixels)
-        assert torch.equal(one[0], center_crop(resized, 24).transpose(0, 1))
+        top, left = (center_crop_offset(size, 24) for size in resized.shape[-2:])
+        assert torch.equal(one[0], resized[..., top : top + 24, left : left + 24].transpose(0, 1))
         three = EvalTransform(image_size=24, num_crops=3)(pixels)
         assert torch.equal(three[0], resized[..., :24, :24].transpose(0, 1))
         assert torch.equal(three[2], resized[..., -24:, -24:].transpose(0, 1))

@@ -339,3 +339,18 @@ def test_ctrl_c_in_a_terminal_reaches_the_workers_too_and_still_saves(motions: P
 def signal_group(leader: int) -> None:
 
     os.killpg(leader, signal.SIGINT)
+
+
+def test_missing_files_are_named_before_the_first_step(motions: Path, tmp_path: Path):
+    data = tmp_path / "data"
+    data.mkdir()
+    for split in ("train", "val"):
+        lines = (motions / f"{split}.csv").read_text().splitlines()
+        (data / f"{split}.csv").write_text("\n".join(f"{motions}/{line}" for line in lines) + "\n")
+    (data / "test.csv").write_text("gone.mp4 0\n")
+    with pytest.raises(DataError, match=r"1 of 1 test videos are not there: .*gone\.mp4 does not exist"):
+        go(finetuning("optim.epochs=1"), data, tmp_path / "run")
+    (data / "train.csv").write_text("gone.mp4 0\n")
+    with pytest.raises(DataError, match="1 of 1 train videos are not there"):
+        go(finetuning("optim.epochs=1"), data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from tubelet.data.geometry import center_crop_offset
 from tubelet.data.randomness import integer, uniform
 from tubelet.errors import ConfigError
 
@@ -30,16 +29,6 @@ def crop(
             f"box at row {top}, column {left} of {height} x {width} pixels leaves frame {rows} x {columns}"
         )
     return pixels[..., top : top + height, left : left + width]
-
-
-def center_crop(
-    pixels: Shaped[Tensor, "*batch rows columns"], size: int
-) -> Shaped[Tensor, "*batch cropped_rows cropped_columns"]:
-    """The central square of `size` pixels."""
-    rows, columns = pixels.shape[-2:]
-    if not 1 <= size <= min(rows, columns):
-        raise ConfigError(f"a crop of {size} does not fit into {rows} x {columns}; resize the frames first")
-    return crop(pixels, (center_crop_offset(rows, size), center_crop_offset(columns, size), size, size))
 
 
 def draw_resized_crop(

@@ -8,7 +8,7 @@ from torch import nn
 
 from tubelet.config import override
 from tubelet.data.augment import parse_randaugment
-from tubelet.data.datasets import FrameCache, VideoDataset
+from tubelet.data.datasets import FrameCache, VideoDataset, check_files
 from tubelet.data.erase import RandomErasing
 from tubelet.data.loader import TrainingOrder
 from tubelet.data.manifest import Sample
@@ -98,6 +98,18 @@ def fit_to_classes(recipe: Recipe, splits: Splits) -> Recipe:
                 f"(0 to {num_classes - 1}); set model.num_classes"
             )
     return recipe
+
+
+def check_videos(splits: Splits, *, allow_missing: bool, max_bad_share: float) -> None:
+    """Raise where files are missing that a run would trip over, hours later for those of the test."""
+    lists = {"train": splits.train, "test": splits.test}
+    for name, samples in lists.items():
+        missing = check_files(samples)
+        fatal = len(missing) > max_bad_share * len(samples) if name == "train" else not allow_missing
+        if missing and fatal:
+            raise DataError(
+                f"{len(missing)} of {len(samples)} {name} videos are not there: {missing[0].reason}"
+            )
 
 
 def model_config(recipe: Recipe) -> Any:

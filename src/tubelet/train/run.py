@@ -26,6 +26,7 @@ from tubelet.tasks.masked import MaskedPixels
 from tubelet.train.build import (
     RunOptions,
     build_task,
+    check_videos,
     fit_to_classes,
     loop_settings,
     model_config,
@@ -98,6 +99,7 @@ def wire(
     device = pick_device(options.device)
     splits = find_splits(data, labelled=recipe.task == "classification", seed=recipe.seed)
     recipe = fit_to_classes(recipe, splits)
+    check_videos(splits, allow_missing=options.allow_missing, max_bad_share=options.max_bad_share)
     config = model_config(recipe)
     order = training_order(recipe, len(splits.train), options.micro_batch_size)
     torch.manual_seed(counter_seed(recipe.seed, "weights"))
