@@ -93,7 +93,7 @@ def mix_batch(case: Case) -> None:
         # The published mistake: in this mode boxes cut frames and rows, not rows and columns.
         mixed = apply_mix(clips.permute(0, 1, 4, 2, 3), mix).permute(0, 1, 3, 4, 2)
     assert_close(mixed, case.tensors("out")["x"], "x")
-    targets = mix_targets(labels, mix, case.config["num_classes"], case.config["label_smoothing"])
+    targets = mix_targets(labels, mix, case.config["num_classes"], float(case.config["label_smoothing"]))
     assert_close(targets, case.tensors("out")["target"], "target")
 
 

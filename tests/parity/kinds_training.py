@@ -1,5 +1,6 @@
 """Losses, schedules, parameter groups, optimizer steps and the merging of views."""
 
+import re
 from collections.abc import Callable
 
 import torch
@@ -52,11 +53,11 @@ def schedule_steps(args: dict[str, float]) -> CosineSchedule:
     if warmup and args.get("warmup_steps", 0) > 0:
         warmup = int(args["warmup_steps"])
     return CosineSchedule(
-        peak=args["base_value"],
-        final=args["final_value"],
+        peak=float(args["base_value"]),
+        final=float(args["final_value"]),
         num_steps=int(args["epochs"]) * per_epoch,
         warmup_steps=warmup,
-        start=args.get("start_warmup_value", 0.0),
+        start=float(args.get("start_warmup_value", 0.0)),
     )
 
 
@@ -76,7 +77,7 @@ def check_param_groups(case: Case) -> None:
         rules = LAYOUTS["official"]["videomae_pretrainer" if pretrain else "videomae_classifier"]
         model = build_model(small_config(list(official), pretrain))
         groups = param_groups(
-            model, weight_decay=facts["base_weight_decay"], layer_decay=facts["layer_decay"]
+            model, weight_decay=float(facts["base_weight_decay"]), layer_decay=float(facts["layer_decay"])
         )
         found = {name: group for group in groups for name in group["names"]}
         expected = {name: value for key, value in official.items() for name in rename(key, rules) or ()}
@@ -120,24 +121,28 @@ def check_optimizer_steps(case: Case) -> None:
     per_epoch, accumulate = config["iters_per_epoch"], config["update_freq"]
     steps = config["epochs"] * per_epoch
     lr = CosineSchedule(
-        peak=config["lr"],
-        final=config["min_lr"],
+        peak=float(config["lr"]),
+        final=float(config["min_lr"]),
         num_steps=steps,
         warmup_steps=int(config["warmup_epochs"] * per_epoch),
     )
-    decay = CosineSchedule(peak=config["weight_decay"], final=config["weight_decay_end"], num_steps=steps)
+    first_decay = float(config["weight_decay"])
+    last_decay = first_decay if config["weight_decay_end"] is None else float(config["weight_decay_end"])
+    decay = CosineSchedule(peak=first_decay, final=last_decay, num_steps=steps)
     for ours, values in ((lr, case.facts["lr_schedule"]), (decay, case.facts["wd_schedule"])):
         assert all(abs(ours(step) - value) < 1e-9 for step, value in enumerate(values))
-    groups = param_groups(model, weight_decay=config["weight_decay"], layer_decay=config["layer_decay"])
-    optimizer = torch.optim.AdamW(groups, lr=config["lr"], betas=(0.9, 0.999), eps=1e-8)
+    groups = param_groups(model, weight_decay=first_decay, layer_decay=float(config["layer_decay"]))
+    beta1, beta2, eps = (float(x) for x in re.findall(r"\d[\d.e-]*", config["optimizer"]))
+    optimizer = torch.optim.AdamW(groups, lr=float(config["lr"]), betas=(beta1, beta2), eps=eps)
+    max_grad_norm = None if config["clip_grad"] is None else float(config["clip_grad"])
     losses = []
     for micro, expected_norm in enumerate(case.facts["grad_norms"]):
-        target = smoothed_targets(inputs[f"label_{micro}"], config["num_classes"], config["smoothing"])
+        target = smoothed_targets(inputs[f"label_{micro}"], config["num_classes"], float(config["smoothing"]))
         loss = soft_target_cross_entropy(model(inputs[f"video_{micro}"]), target)
         losses.append(loss.detach())
         (loss / accumulate).backward()
         if (micro + 1) % accumulate == 0:
-            norm = clip_gradients(model, config["clip_grad"])
+            norm = clip_gradients(model, max_grad_norm)
             assert abs(norm - expected_norm) < 1e-4 * expected_norm
             step = micro // accumulate
             set_lr(optimizer, lr(step), decay(step))

@@ -49,8 +49,8 @@ def encoder_config(config: dict[str, Any], prefix: str = "", **sizes: Any) -> En
         # The published class detaches the table it is asked to learn.
         position="frozen" if config["use_learnable_pos_emb"] else "sincos",
         qv_bias=config["qkv_bias"],
-        attention_scale=config["qk_scale"],
-        layer_scale=config["init_values"] or None,
+        attention_scale=None if config["qk_scale"] is None else float(config["qk_scale"]),
+        layer_scale=float(config["init_values"]) or None,
         norm_eps=norm_eps(config),
         **sizes,
     )

@@ -11,8 +11,8 @@ from tubelet.data.loader import evaluation_loader
 from tubelet.data.manifest import Sample
 from tubelet.tasks.classification import Classification, VideoScores
 
-# Views per forward pass of a test; more would only take memory.
-VIEWS_PER_PASS = 64
+# Frame pixels per forward pass of a test: sixteen views of 16 × 224². More would only take memory.
+PIXELS_PER_PASS = 16 * 16 * 224**2
 
 
 def evaluate_model(
@@ -47,11 +47,17 @@ def evaluate_classifier(
     """
     loader = evaluation_loader(
         evaluation_set(spec, samples, cache=cache),
-        batch_size=max(1, VIEWS_PER_PASS // (spec.num_clips * spec.num_crops)),
+        batch_size=videos_per_pass(spec),
         num_workers=num_workers,
     )
     scores = task.predict(counted(loader, on_progress))
     return task.judge(scores), scores
+
+
+def videos_per_pass(spec: InputSpec) -> int:
+    """Videos whose views go through the model together; a video's own views always do."""
+    views = spec.num_clips * spec.num_crops
+    return max(1, PIXELS_PER_PASS // (views * spec.num_frames * spec.image_size**2))
 
 
 def evaluation_set(
