@@ -143,7 +143,7 @@ def synth(
                 bar.update(done)
 
             report = audit_folder(folder, on_progress=on_progress)
-        out.print(report.table(), highlight=False)
+        out.print(report.table(), highlight=False, soft_wrap=True)
 
 
 @app.command
