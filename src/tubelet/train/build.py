@@ -204,7 +204,9 @@ def default_micro_batch_size(recipe: Recipe) -> int:
     views = recipe.augment.views if recipe.task == "classification" else 1
     room = 8 * 16 * 224**2 / (views * spec.num_frames * spec.image_size**2)
     divisors = [size for size in range(1, batch_size + 1) if batch_size % size == 0]
-    return max((size for size in divisors if size <= max(room, 2)), default=1)
+    largest = max(size for size in divisors if size <= max(room, 2))
+    # A prime batch size leaves no choice where clips are mixed with one another.
+    return batch_size if largest == 1 and recipe.mix is not None else largest
 
 
 def loop_settings(
