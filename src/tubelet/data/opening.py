@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -20,6 +21,10 @@ FORMATS = (
     "mjpeg,nut,mxf,dv,yuv4mpegpipe"
 )
 # A few kilobytes can claim a picture of gigabytes; 4096 x 4096 pixels are 50 MB of RGB.
+# Titles in foreign encodings are no reason to refuse a video; PyAV 19 replaces their letters by itself.
+UNDECODABLE_TAGS: dict[str, Any] = (
+    {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+)
 MAX_PIXELS = 2**24
 
 
@@ -52,7 +57,7 @@ def open_container(path: str, formats: str = FORMATS, demuxer: str | None = None
             format=demuxer,
             container_options=options,
             options=options,
-            metadata_errors="replace",
+            **UNDECODABLE_TAGS,
         )
     except FFmpegError as error:
         raise VideoError(f"{path}: not a video file this library reads ({error.strerror})") from None
