@@ -20,11 +20,11 @@ FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,obu,ivf,flv,asf,ogg,gif,apng,"
     "mjpeg,nut,mxf,dv,yuv4mpegpipe"
 )
-# A few kilobytes can claim a picture of gigabytes; 4096 x 4096 pixels are 50 MB of RGB.
 # Titles in foreign encodings are no reason to refuse a video; PyAV 19 replaces their letters by itself.
 UNDECODABLE_TAGS: dict[str, Any] = (
     {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 )
+# A few kilobytes can claim a picture of gigabytes; 4096 x 4096 pixels are 50 MB of RGB.
 MAX_PIXELS = 2**24
 
 
