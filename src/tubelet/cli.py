@@ -24,7 +24,7 @@ from tubelet.inference.classify import check_whole_clips, classify
 from tubelet.inference.load import input_spec, load
 from tubelet.models import VARIANTS, variant
 from tubelet.quickstart.story import quickstart as run_quickstart
-from tubelet.recipes import RECIPES, find_recipe
+from tubelet.recipes import RECIPES, Recipe, find_recipe
 from tubelet.train.build import RunOptions
 from tubelet.train.device import pick_device, speed_up_cpu
 from tubelet.train.evaluate import evaluate_model
@@ -167,8 +167,7 @@ def pretrain(
     init
         A checkpoint folder to start from.
     """
-    name, assignments = split_recipe(recipe, default="videomae.pretrain")
-    chosen = find_recipe(name, assignments)
+    chosen, name = chosen_recipe(recipe, default="videomae.pretrain")
     if chosen.task != "masked":
         raise ConfigError(f"{name} trains with labels; use `tubelet train {name}`")
     show_result(run(chosen, data, out, options, init=init, console=err, title="pre-training"))
@@ -195,8 +194,7 @@ def train(
     init
         A checkpoint folder whose encoder to start from.
     """
-    name, assignments = split_recipe(recipe, default="videomae.finetune")
-    chosen = find_recipe(name, assignments)
+    chosen, name = chosen_recipe(recipe, default="videomae.finetune")
     if chosen.task != "classification":
         raise ConfigError(f"{name} learns without labels; use `tubelet pretrain {name}`")
     show_result(run(chosen, data, out, options, init=init, console=err, title="training"))
@@ -376,12 +374,13 @@ def convert_command(
     out.print(f"{folder}: {type(checkpoint.config).__name__} with {size:,} numbers", highlight=False)
 
 
-def split_recipe(words: Sequence[str], default: str) -> tuple[str, list[str]]:
-    """The recipe's name and its settings from the words of a command."""
+def chosen_recipe(words: Sequence[str], default: str) -> tuple[Recipe, str]:
+    """The recipe that the words of a command name and set, and its name."""
     names = [word for word in words if "=" not in word]
     if len(names) > 1:
         raise ConfigError(f"{names[1]!r} is neither a recipe nor a setting: settings are written key=value")
-    return (names[0] if names else default), [word for word in words if "=" in word]
+    name = names[0] if names else default
+    return find_recipe(name, [word for word in words if "=" in word]), name
 
 
 def show_result(result: RunResult) -> None:
