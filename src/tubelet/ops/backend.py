@@ -1,7 +1,13 @@
 """Which of several equal implementations is faster here."""
 
+import warnings
+from functools import cache
+from importlib.util import find_spec
+
 import torch
 from torch import Tensor
+
+from tubelet.ops import compiled
 
 # Bytes of attention scores up to which writing attention out is fastest, because they stay in the cache. Beyond,
 # it is two to three times slower, and tiles win (see benchmarks/attention.py).
@@ -29,3 +35,32 @@ def scores_fit_the_cache(q: Tensor, k: Tensor) -> bool:
     """Whether attention may as well hold the scores of all its heads at once."""
     batch, heads, queries, _ = q.shape
     return batch * heads * queries * k.shape[-2] * q.element_size() <= CACHED_SCORES
+
+
+def scan_is_fused(u: Tensor, A: Tensor) -> bool:
+    """Whether the fused selective scan can do this one; where it could but is not there, says so once."""
+    return kernels_run(u) and A.dtype != torch.float64
+
+
+def kernels_run(x: Tensor) -> bool:
+    """Whether our kernels can compute with x; where they could but are not there, says so once."""
+    if x.dtype == torch.float64 or x.device.type not in ("cpu", "cuda"):
+        return False
+    missing = compiled.missing() if x.device.type == "cpu" else _no_triton()
+    if missing:
+        _warn_once(missing)
+    return not missing
+
+
+@cache
+def _no_triton() -> str:
+    """Why Triton cannot be used, or nothing."""
+    return "" if find_spec("triton") else "Triton is not installed"
+
+
+@cache
+def _warn_once(reason: str) -> None:
+    warnings.warn(
+        f"{reason}: selective scans run step by step in PyTorch, which is ten to twenty times slower",
+        stacklevel=3,
+    )
