@@ -231,3 +231,23 @@ def test_synth_continues_and_refuses_another_set(tmp_path: Path, capsys: pytest.
     assert "8 already there" in capsys.readouterr().err
     assert tubelet(*words, "seed=7") == 1
     assert "seed" in error_line(capsys)
+
+
+def test_a_regression_on_the_command_line(motions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    data, run = tmp_path / "data", tmp_path / "run"
+    data.mkdir()
+    for split in ("train", "val", "test"):
+        samples = read_annotations(motions, split).samples
+        lines = (f"{Path(s.path).resolve()},{i / 3}\n" for i, s in enumerate(samples))
+        (data / f"{split}.csv").write_text("".join(lines))
+    words = ("videomae.finetune_tiny", "task=regression", "smoothing=0", *TINY)
+    assert tubelet("train", *words, "--data", data, "--out", run) == 0
+    assert "mae" in capsys.readouterr().out
+    figures = tmp_path / "figures.json"
+    assert tubelet("evaluate", run / "model", "--data", data, "--json", figures) == 0
+    recorded = read_toml(run / "test.toml")["metrics"]
+    assert json.loads(figures.read_text()) == pytest.approx(recorded, rel=1e-5)
+    capsys.readouterr()
+    video = read_annotations(motions, "test").samples[0].path
+    assert tubelet("predict", run / "model", video, "--json") == 0
+    assert isinstance(json.loads(capsys.readouterr().out)["value"], float)

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,14 +21,14 @@ from tubelet.data.synth import LEVELS
 from tubelet.data.synth_files import write_dataset
 from tubelet.data.video_files import videos_in
 from tubelet.errors import ConfigError, DataError, TubeletError
-from tubelet.inference.classify import check_whole_clips, classify
+from tubelet.inference.classify import check_whole_clips, classify, estimate
 from tubelet.inference.load import input_spec, load
 from tubelet.models import VARIANTS, variant
 from tubelet.quickstart.story import quickstart as run_quickstart
 from tubelet.recipes import RECIPES, Recipe, find_recipe
 from tubelet.train.build import RunOptions
 from tubelet.train.device import pick_device, speed_up_cpu
-from tubelet.train.evaluate import evaluate_model
+from tubelet.train.evaluate import evaluate_model, evaluate_regressor
 from tubelet.train.log import ProgressBar
 from tubelet.train.run import RunResult, run
 from tubelet.weights.convert import convert, export, with_labels
@@ -181,7 +182,7 @@ def train(
     init: Path | None = None,
     options: Options = RunOptions(),  # noqa: B008 - frozen
 ) -> None:
-    """Train a classifier of videos, from scratch or from a pre-trained model.
+    """Train a classifier of videos or pictures, or a regression, from scratch or from a pre-trained model.
 
     Parameters
     ----------
@@ -189,13 +190,14 @@ def train(
         A recipe's name (videomae.finetune if none is given), then settings such as `size=base optim.lr=5e-4`.
     data
         A folder with one folder of videos per class, a folder with train.csv (and val.csv, test.csv), or a list.
+        With task=regression a list says the number to predict after each path.
     out
         Folder for the run. The same command goes on where an interrupted run stopped.
     init
         A checkpoint folder whose encoder to start from.
     """
     chosen, name = chosen_recipe(recipe, default="videomae.finetune")
-    if chosen.task != "classification":
+    if chosen.task == "masked":
         raise ConfigError(f"{name} learns without labels; use `tubelet pretrain {name}`")
     show_result(run(chosen, data, out, options, init=init, console=err, title="training"))
 
@@ -213,7 +215,7 @@ def evaluate(
     num_workers: int = 0,
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
 ) -> None:
-    """Judge a classifier on labelled videos, with all clips and crops it is tested with.
+    """Judge a classifier or a regression on labelled videos, with all clips and crops it is tested with.
 
     Parameters
     ----------
@@ -236,20 +238,24 @@ def evaluate(
     """
     loaded = load(model, device=str(pick_device(device)))
     check_whole_clips(loaded)
-    if not loaded.labels:
+    if not loaded.labels and loaded.values is None:
         raise ConfigError(
             f"{model} has no classes: it is an encoder; fine-tune it with `tubelet train --init`"
         )
     views = {"num_clips": clips, "num_crops": crops}
     spec = replace(loaded.input, **{name: n for name, n in views.items() if n is not None})
     names = loaded.labels if loaded.has_names else None
-    samples = read_annotations(data, split, num_classes=len(loaded.labels), classes=names).samples
+    if loaded.values is not None:
+        samples = read_annotations(data, split, values=True).samples
+        judge = partial(evaluate_regressor, scale=loaded.values)
+    else:
+        samples = read_annotations(data, split, num_classes=len(loaded.labels), classes=names).samples
+        judge = partial(evaluate_model, num_classes=len(loaded.labels))
     with ProgressBar("evaluating", len(samples), err) as bar:
-        figures, scores = evaluate_model(
+        figures, scores = judge(
             loaded.model,
             spec,
             samples,
-            num_classes=len(loaded.labels),
             allow_missing=allow_missing,
             num_workers=num_workers,
             on_progress=bar.update,
@@ -291,14 +297,18 @@ def predict(
     failed: list[str] = []
     for video in found:
         try:
-            result = classify(loaded, video).top(top)
+            number = None if loaded.values is None else estimate(loaded, video)
+            result = classify(loaded, video).top(top) if number is None else None
         except TubeletError as error:
             if len(found) == 1:
                 raise
             failed.append(str(error))
             continue
         if as_json:
-            print(json.dumps({"video": str(video), **result.to_dict()}))
+            said = {"value": number} if result is None else result.to_dict()
+            print(json.dumps({"video": str(video), **said}))
+        elif result is None:
+            out.print(f"{escape(str(video))}  {number:.6g}", highlight=False)
         else:
             out.print(escape(str(video)), style="bold", highlight=False)
             for label, score in zip(result.labels, result.scores, strict=True):
@@ -312,11 +322,12 @@ def models() -> None:
     """List the sizes of all families and the recipes that train them."""
     table = Table("name", "kind", "dim", "depth", "heads", "clip", title="models")
     for name, config in VARIANTS.items():
-        encoder = config.encoder
-        kinds = {"pretrain": "pre-training", "detector": "detector"}
+        encoder = getattr(config, "encoder", config)  # a CLIP tower is its own encoder
+        kinds = {"pretrain": "pre-training", "detector": "detector", "image": "images"}
         kind = kinds.get(name.rpartition("_")[2], "classifier")
-        clip = f"{encoder.num_frames} × {encoder.image_size}²"
-        table.add_row(name, kind, str(encoder.dim), str(encoder.depth), str(encoder.num_heads), clip)
+        clip = f"{getattr(encoder, 'num_frames', 1)} × {encoder.image_size}²"
+        heads = str(getattr(encoder, "num_heads", "none"))
+        table.add_row(name, kind, str(encoder.dim), str(encoder.depth), heads, clip)
     out.print(table)
     recipes = Table("name", "what", title="recipes")
     for name, function in RECIPES.items():
@@ -399,6 +410,8 @@ def show_figures(figures: dict[str, float]) -> None:
             if name.startswith("num_")
             else f"{value:.4f}"
             if "loss" in name
+            else f"{value:.4g}"
+            if name in ("mse", "mae")
             else f"{value:.1%}"
         )
         table.add_row(name.replace("_", " "), shown)

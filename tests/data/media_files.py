@@ -60,6 +60,17 @@ def write_audio(path: Path) -> Path:
     return path
 
 
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    is_png = path.suffix == ".png"
+    with av.open(str(path), "w", format="image2", options={"update": "1"}) as container:
+        stream = container.add_stream("png" if is_png else "mjpeg", rate=1)
+        assert isinstance(stream, VideoStream)
+        stream.height, stream.width = picture.shape[:2]
+        stream.pix_fmt = "rgb24" if is_png else "yuvj444p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
 def x264(gop: int, bframes: int, **params: str | int) -> dict[str, str]:
     """Encoder options that place keyframes every `gop` frames and nowhere else."""
     joined = ":".join(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -51,6 +53,17 @@ def test_a_batch_moves_with_all_it_has():
     assert batch.labels is not None
     assert batch.labels.is_meta
     assert batch.names == ("3.mp4", "3.mp4")
+
+
+def test_values_follow_the_views_and_move_with_them():
+    items = [replace(loaded(3, None), value=1.5), replace(loaded(5, None, views=1), value=-2.0)]
+    batch = collate(items)
+    assert batch.values is not None
+    assert batch.values.tolist() == [1.5, 1.5, -2.0]
+    moved = batch.to(torch.device("meta"))
+    assert moved.values is not None
+    assert moved.values.is_meta
+    assert collate([*items, loaded(4, 1)]).values is None
 
 
 def test_clips_of_different_lengths_make_no_batch():

@@ -15,7 +15,7 @@ def test_counts_must_be_at_least_one(name: str):
         replace(SPEC, **{name: 0})
 
 
-@pytest.mark.parametrize("sampling", ["dense", "segments"])
+@pytest.mark.parametrize("sampling", ["dense", "segments", "uniform"])
 def test_plans_give_the_clips_that_the_spec_names(sampling: str):
     spec = replace(SPEC, sampling=sampling)
     assert spec.training_plan()(40, counter_generator(0)).shape == (1, 8)
@@ -24,7 +24,7 @@ def test_plans_give_the_clips_that_the_spec_names(sampling: str):
     assert spec.pretraining_plan()(40, counter_generator(0)).diff().unique().tolist() == [2]
 
 
-@pytest.mark.parametrize("sampling", ["dense", "segments"])
+@pytest.mark.parametrize("sampling", ["dense", "segments", "uniform"])
 @pytest.mark.parametrize("length", [1, 5, 16, 17, 200])
 def test_plans_never_leave_the_video(sampling: str, length: int):
     spec = replace(SPEC, sampling=sampling)

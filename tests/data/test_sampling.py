@@ -7,15 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tubelet.data.sampling import (
-    CenterClip,
-    EvenClips,
-    EvenSegments,
-    PretrainWindow,
-    RandomSegments,
-    RandomWindow,
-    SlidingWindows,
-)
+from tubelet.data.sampling import CenterClip, EvenClips, PretrainWindow, RandomWindow, SlidingWindows
+from tubelet.data.segments import EqualIntervals, EvenSegments, RandomSegments, UniformSegments
 from tubelet.errors import ConfigError, VideoError
 
 PLANS: dict[str, Any] = {
@@ -23,6 +16,11 @@ PLANS: dict[str, Any] = {
     "pretrain window": lambda t, r, c: PretrainWindow(num_frames=t, stride=r),
     "even clips": lambda t, r, c: EvenClips(num_frames=t, stride=r, num_clips=c),
     "random segments": lambda t, r, c: RandomSegments(num_frames=t),
+    "uniform segments": lambda t, r, c: UniformSegments(num_frames=t, num_clips=c),
+    "equal intervals": lambda t, r, c: EqualIntervals(num_frames=t),
+    "even segments, padded as published": lambda t, r, c: EvenSegments(
+        num_frames=t, num_clips=c, published_padding=True
+    ),
     "even segments": lambda t, r, c: EvenSegments(num_frames=t, num_clips=c),
     "sliding windows": lambda t, r, c: SlidingWindows(num_frames=t, stride=r, hop=c),
     "sliding windows, tail repeated": lambda t, r, c: SlidingWindows(num_frames=t, stride=r, tail="repeat"),
@@ -35,6 +33,8 @@ STRICT = [
     EvenClips(num_frames=4, stride=3, num_clips=2, strict=True),
     RandomSegments(num_frames=12, strict=True),
     EvenSegments(num_frames=12, num_clips=2, strict=True),
+    UniformSegments(num_frames=12, strict=True),
+    EqualIntervals(num_frames=12, strict=True),
     SlidingWindows(num_frames=4, stride=3, strict=True),
     CenterClip(num_frames=4, stride=3, strict=True),
 ]
@@ -61,7 +61,7 @@ def test_clips_hold_frames_of_the_video_in_order(
     assert clips.shape[1] == num_frames
     assert 0 <= clips.min() <= clips.max() < length
     assert (clips.diff(dim=1) >= 0).all()
-    if isinstance(plan, EvenClips | EvenSegments):
+    if isinstance(plan, EvenClips | EvenSegments | UniformSegments):
         assert len(clips) == num_clips
 
 

@@ -185,3 +185,19 @@ def test_frames_that_are_no_frames_are_named(pixels: Tensor, message: str):
 def test_settings_that_make_no_sense_are_refused(make, settings: dict, message: str):
     with pytest.raises(ConfigError, match=message):
         make(**settings)
+
+
+def test_antialias_averages_what_shrinks():
+    checkers = (torch.arange(64)[:, None] + torch.arange(64)).remainder(2).mul(255).to(torch.uint8)
+    frames = checkers.expand(1, 3, 64, 64).contiguous()
+    smooth, rough = (
+        EvalTransform(image_size=9, antialias=antialias)(frames).float().std() for antialias in (True, False)
+    )
+    assert smooth < rough / 3
+    transform = FinetuneTransform(
+        image_size=9, randaugment=None, scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0, antialias=True
+    )
+    assert torch.equal(
+        transform(frames, torch.Generator().manual_seed(0)),
+        EvalTransform(image_size=9, antialias=True)(frames),
+    )

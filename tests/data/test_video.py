@@ -18,6 +18,7 @@ from tests.data.media_files import (
     moving_pictures,
     turn,
     write_audio,
+    write_picture,
     write_video,
     x264,
 )
@@ -305,16 +306,6 @@ def pictures(tmp_path: Path) -> Path:
         write_picture(folder / f"{i}.png", picture)
     (folder / ".hidden.png").write_text("not a picture")
     return folder
-
-
-def write_picture(path: Path, picture) -> None:
-    is_png = path.suffix == ".png"
-    with av.open(str(path), "w", format="image2", options={"update": "1"}) as container:
-        stream = container.add_stream("png" if is_png else "mjpeg", rate=1)
-        stream.height, stream.width = picture.shape[:2]
-        stream.pix_fmt = "rgb24" if is_png else "yuvj444p"
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode(None))
 
 
 def test_a_folder_of_pictures_is_a_video(pictures: Path):

@@ -5,14 +5,8 @@ from typing import Any
 
 from tests.parity.case import Case
 from tubelet.data.geometry import center_crop_offset, short_side_size, spread_crop_boxes
-from tubelet.data.sampling import (
-    CenterClip,
-    EvenClips,
-    EvenSegments,
-    PretrainWindow,
-    RandomSegments,
-    RandomWindow,
-)
+from tubelet.data.sampling import CenterClip, EvenClips, PretrainWindow, RandomWindow
+from tubelet.data.segments import EvenSegments, RandomSegments
 
 
 def videomae_sampling(case: Case) -> None:

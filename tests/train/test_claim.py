@@ -6,9 +6,10 @@ import pytest
 from tests.tiny import finetuning
 from tubelet.config import read_toml
 from tubelet.data.mix import MixConfig
+from tubelet.data.sample import Sample
 from tubelet.data.splits import Splits, find_splits
 from tubelet.errors import ConfigError
-from tubelet.train.claim import CLAIM, claim_folder
+from tubelet.train.claim import CLAIM, claim_folder, digest
 
 RECIPE = finetuning()
 
@@ -35,6 +36,12 @@ def test_another_recipe_is_refused_by_what_differs(splits: Splits, tmp_path: Pat
     other = replace(RECIPE, seed=5)
     with pytest.raises(ConfigError, match=r"holds another run \(recipe\.seed is 0 there and 5 here\)"):
         claim_folder(tmp_path / "run", other, splits, None, 4)
+
+
+def test_values_and_durations_are_part_of_the_list():
+    plain = [Sample(path="a.mp4", label=1, id="a")]
+    others = [{"value": 1.0, "label": None}, {"value": 2.0, "label": None}, {"seconds": 3.0}]
+    assert len({digest(plain), *(digest([replace(plain[0], **other)]) for other in others)}) == 4
 
 
 def test_other_videos_or_labels_are_refused(splits: Splits, tmp_path: Path):

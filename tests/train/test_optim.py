@@ -48,6 +48,62 @@ def test_vectors_positions_and_tokens_are_not_decayed():
         assert len(param_groups(model, weight_decay=0.05)) == 2
 
 
+class Mixer(nn.Module):
+    """The parameters of one direction of a selective scan, under the names they have in VideoMamba."""
+
+    def __init__(self):
+        super().__init__()
+        self.A_log = nn.Parameter(torch.zeros(4, 2))
+        self.D = nn.Parameter(torch.zeros(4))
+        self.conv = nn.Conv1d(4, 4, 4, groups=4)
+        self.x_proj = nn.Linear(4, 5, bias=False)
+
+
+class Scanner(nn.Module):
+    """A video model with a token, two tables and two blocks."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Linear(3, 4)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, 4))
+        self.position = nn.Parameter(torch.zeros(1, 5, 4))
+        self.time_position = nn.Parameter(torch.zeros(1, 3, 4))
+        self.blocks = nn.ModuleList([Mixer(), Mixer()])
+        self.norm = nn.RMSNorm(4)
+
+
+def test_a_scan_is_not_drawn_towards_zero_time_constants():
+    found = groups_by_name(Scanner(), 1.0)
+    assert {name for name, group in found.items() if group["decays"]} == {
+        "embed.weight",
+        *(f"blocks.{i}.{part}.weight" for i in range(2) for part in ("conv", "x_proj")),
+    }
+    published = param_groups(Scanner(), weight_decay=0.05, decay_A_log=True)
+    decayed = {name for group in published if group["decays"] for name in group["names"]}
+    assert decayed - {name for name, group in found.items() if group["decays"]} == {
+        "blocks.0.A_log",
+        "blocks.1.A_log",
+    }
+
+
+def test_time_positions_learn_at_the_full_rate():
+    found = groups_by_name(Scanner(), 0.5)
+    assert found["position"]["lr_scale"] == found["cls_token"]["lr_scale"] == 0.125
+    assert found["time_position"]["lr_scale"] == 1.0
+
+
+def test_layer_decay_can_be_kept_to_the_embedding():
+    groups = param_groups(Scanner(), weight_decay=0.05, layer_decay=0.5, layer_decay_on="embedding")
+    scales = {name: group["lr_scale"] for group in groups for name in group["names"]}
+    assert {name for name, scale in scales.items() if scale == 0.125} == {
+        "embed.weight",
+        "embed.bias",
+        "cls_token",
+        "position",
+    }
+    assert set(scales.values()) == {0.125, 1.0}
+
+
 def test_layers_are_numbered_from_the_embedding_to_the_head():
     names = [
         "encoder.embed.proj.bias",

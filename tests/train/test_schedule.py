@@ -36,6 +36,20 @@ def test_a_warm_up_of_one_step_starts_at_the_bottom():
     assert (schedule(0), schedule(1)) == (0.2, 1.0)
 
 
+def test_the_ramp_can_leave_the_peak_to_the_cosine():
+    schedule = CosineSchedule(peak=1.0, final=0.0, num_steps=40, warmup_steps=5, ramp_ends_on_peak=False)
+    assert [schedule(step) for step in range(6)] == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0])
+    assert schedule(6) < 1.0
+
+
+def test_nothing_is_below_the_floor_and_all_above_it_as_without():
+    free, floored = (
+        CosineSchedule(peak=1.0, final=0.0, num_steps=40, warmup_steps=5, floor=f) for f in (0.0, 0.3)
+    )
+    for step in range(40):
+        assert floored(step) == max(free(step), 0.3)
+
+
 def test_a_run_of_warm_up_alone_is_fine():
     schedule = CosineSchedule(peak=1.0, final=0.0, num_steps=3, warmup_steps=3)
     assert all(math.isfinite(schedule(step)) for step in range(3))

@@ -1,10 +1,10 @@
 """What travels from the data to a task."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
 from tubelet.errors import DataError
@@ -31,8 +31,8 @@ class Failure:
 class ClipBatch:
     """Views of several videos, in bytes; a fourth of what floats would take to move.
 
-    `ids` and `names` follow the first axis of `pixels`. `labels` is None where the data has none. `failures`
-    are the videos that should have been here.
+    `ids` and `names` follow the first axis of `pixels`. `labels` (classes) and `values` (what a regression is to
+    predict) are None where the data has none. `failures` are the videos that should have been here.
     """
 
     pixels: UInt8[Tensor, "batch 3 frames rows columns"]
@@ -40,19 +40,26 @@ class ClipBatch:
     ids: tuple[ViewId, ...]
     names: tuple[str, ...]
     failures: tuple[Failure, ...] = ()
+    values: Float32[Tensor, "batch"] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def to(self, device: torch.device) -> "ClipBatch":
         """The batch with its tensors on a device."""
-        labels = None if self.labels is None else self.labels.to(device, non_blocking=True)
-        return replace(self, pixels=self.pixels.to(device, non_blocking=True), labels=labels)
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> "ClipBatch":
         """The batch in memory that a GPU can fetch from; the data loader calls this."""
-        labels = None if self.labels is None else self.labels.pin_memory()
-        return replace(self, pixels=self.pixels.pin_memory(), labels=labels)
+        return self._each(torch.Tensor.pin_memory)
+
+    def _each(self, move: Callable[[Tensor], Tensor]) -> "ClipBatch":
+        return replace(
+            self,
+            pixels=move(self.pixels),
+            labels=None if self.labels is None else move(self.labels),
+            values=None if self.values is None else move(self.values),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +70,7 @@ class LoadedVideo:
     label: int | None
     ids: tuple[ViewId, ...]
     name: str
+    value: float | None = None
 
 
 def collate(items: Sequence[LoadedVideo | Failure]) -> ClipBatch:
@@ -82,10 +90,13 @@ def collate(items: Sequence[LoadedVideo | Failure]) -> ClipBatch:
         raise DataError(f"clips of one batch differ in shape: {sorted(shapes)}; crop them to one size")
     labels = [item.label for item in loaded for _ in item.ids]
     known = [label for label in labels if label is not None]
+    values = [item.value for item in loaded for _ in item.ids]
+    numbers = [value for value in values if value is not None]
     return ClipBatch(
         pixels=torch.cat([item.pixels for item in loaded]),
         labels=torch.tensor(known) if len(known) == len(labels) else None,
         ids=tuple(view for item in loaded for view in item.ids),
         names=tuple(item.name for item in loaded for _ in item.ids),
         failures=failures,
+        values=torch.tensor(numbers, dtype=torch.float32) if len(numbers) == len(values) else None,
     )

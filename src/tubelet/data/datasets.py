@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from tubelet.data.batch import Failure, LoadedVideo, ViewId
 from tubelet.data.input_spec import Plan
-from tubelet.data.manifest import Sample
+from tubelet.data.long_video import frames_within
 from tubelet.data.randomness import counter_generator
+from tubelet.data.sample import Sample
 from tubelet.data.video import Video
 from tubelet.errors import VideoError
 
@@ -73,12 +74,14 @@ class VideoDataset:
             return Failure(path=sample.path, reason=str(error))
         views = torch.cat([self.transform(clip, generator) for clip in clips])
         ids = tuple(ViewId(epoch=epoch, sample=index, view=view) for view in range(len(views)))
-        return LoadedVideo(pixels=views, label=sample.label, ids=ids, name=sample.path)
+        return LoadedVideo(pixels=views, label=sample.label, ids=ids, name=sample.path, value=sample.value)
 
     def _clips(
         self, sample: Sample, generator: torch.Generator
     ) -> list[UInt8[Tensor, "frames 3 rows columns"]]:
         draw = generator if self.random else None
+        if sample.window is not None:
+            return self._clips_within(sample.path, sample.window, draw)
         if self.cache is not None and sample.path in self.cache.stored:
             pixels = self.cache.stored[sample.path]
             return [pixels[frames] for frames in self.plan(len(pixels), draw)]
@@ -86,13 +89,19 @@ class VideoDataset:
             length = len(video) if sample.num_frames is None else min(sample.num_frames, len(video))
             plan = self.plan(length, draw)
             if not self._keeps(video, length):
-                wanted, place = torch.unique(plan, return_inverse=True)
-                pixels = video.frames(wanted).pixels
-                return [pixels[frames] for frames in place]
+                return planned_frames(video, plan)
             pixels = video.frames(range(length)).pixels
         if self.cache is not None:
             self.cache.keep(sample.path, pixels)
         return [pixels[frames] for frames in plan]
+
+    def _clips_within(
+        self, path: str, window: tuple[float, float], draw: torch.Generator | None
+    ) -> list[UInt8[Tensor, "frames 3 rows columns"]]:
+        """Clips of a window. They are not cached: windows are for videos that are too long for that."""
+        with Video(path) as video:
+            inside = frames_within(video, window)
+            return planned_frames(video, inside.start + self.plan(len(inside), draw))
 
     def _keeps(self, video: Video, length: int) -> bool:
         """Whether the cache has room for `length` frames of a video."""
@@ -103,6 +112,15 @@ class VideoDataset:
             and cache.fits(3 * length)
             and cache.fits(3 * length * video.height * video.width)
         )
+
+
+def planned_frames(
+    video: Video, plan: Int64[Tensor, "clips frames"]
+) -> list[UInt8[Tensor, "frames 3 rows columns"]]:
+    """The pixels of every clip, from one pass of decoding."""
+    wanted, place = torch.unique(plan, return_inverse=True)
+    pixels = video.frames(wanted).pixels
+    return [pixels[frames] for frames in place]
 
 
 def check_files(samples: Sequence[Sample]) -> list[Failure]:

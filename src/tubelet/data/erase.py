@@ -1,14 +1,16 @@
 """Random erasing (Zhong et al. 2020) of normalised clips: one box of noise, fresh in every frame."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tubelet.data.batch import ViewId
 from tubelet.data.crop import Box
-from tubelet.data.randomness import integer, uniform
+from tubelet.data.randomness import counter_generator, integer, uniform
 from tubelet.errors import ConfigError
 
 
@@ -73,3 +75,15 @@ class RandomErasing:
             return clip
         noise = torch.randn(3, frames, *box[2:], generator=generator)
         return erase(clip, box, noise.to(clip))
+
+
+def erase_views(
+    clips: Float[Tensor, "batch 3 frames rows columns"],
+    ids: Sequence[ViewId],
+    erasing: RandomErasing,
+    seed: int,
+) -> None:
+    """Erase in each view of a batch, in place, what the view's own counter draws."""
+    for i, (clip, view) in enumerate(zip(clips, ids, strict=True)):
+        generator = counter_generator(seed, "erase", view.epoch, view.sample, view.view)
+        clips[i] = erasing(clip, generator)

@@ -1,4 +1,4 @@
-"""A folder of pictures, one per frame, read as a video."""
+"""Pictures read as videos: a folder of them, one per frame, or a single one, which is a video of one frame."""
 
 import re
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ from torch import Tensor
 
 from tubelet.data.opening import check_decodable, check_regular_file, open_container
 from tubelet.data.readers import upright
+from tubelet.data.video_files import PICTURE_EXTENSIONS
 from tubelet.errors import VideoError
 
-PICTURES = {".jpg", ".jpeg", ".png"}
 DEMUXERS = {b"\xff\xd8\xff": "jpeg_pipe", b"\x89PNG": "png_pipe"}
 
 
@@ -23,7 +23,9 @@ class ImageFolderReader:
 
     def __init__(self, path: str, fps: float):
         try:
-            names = [p for p in Path(path).iterdir() if p.suffix.lower() in PICTURES and p.name[0] != "."]
+            names = [
+                p for p in Path(path).iterdir() if p.suffix.lower() in PICTURE_EXTENSIONS and p.name[0] != "."
+            ]
         except OSError as error:
             raise VideoError(f"{path}: the folder cannot be read ({error.strerror})") from None
         if not names:
@@ -52,6 +54,33 @@ class ImageFolderReader:
                 )
             pixels[place] = pictures[index]
         return pixels
+
+    def close(self) -> None:
+        """Nothing stays open between reads."""
+
+
+class PictureReader:
+    """One JPEG or PNG file as a video of one frame, shown at 0 seconds."""
+
+    def __init__(self, path: str, fps: float):
+        check_regular_file(path)
+        self.path = path
+        self.fps = fps
+        self.seconds = torch.zeros(1, dtype=torch.float64)
+        self._picture: UInt8[Tensor, "3 rows columns"] | None = None
+
+    def picture(self) -> UInt8[Tensor, "3 rows columns"]:
+        """The pixels, decoded once."""
+        if self._picture is None:
+            self._picture = read_picture(self.path)
+        return self._picture
+
+    def frame_size(self) -> tuple[int, int]:
+        _, height, width = self.picture().shape
+        return height, width
+
+    def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frames 3 rows columns"]:
+        return self.picture().expand(len(indices), -1, -1, -1).clone()
 
     def close(self) -> None:
         """Nothing stays open between reads."""

@@ -1,5 +1,6 @@
 """What a model wants to be fed: carried by recipes, and by every checkpoint, so that nobody can feed another."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +9,8 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from tubelet.data.sampling import EvenClips, EvenSegments, PretrainWindow, RandomSegments, RandomWindow
+from tubelet.data.sampling import EvenClips, PretrainWindow, RandomWindow
+from tubelet.data.segments import EvenSegments, RandomSegments, UniformSegments
 from tubelet.data.transforms import IMAGENET_MEAN, IMAGENET_STD, EvalTransform
 from tubelet.errors import ConfigError
 
@@ -20,24 +22,42 @@ Plan = Callable[[int, torch.Generator | None], Int64[Tensor, "clips frames"]]
 class InputSpec:
     """Frames, pixels and statistics, and the views of a test.
 
-    "dense" sampling takes frames `stride` apart, "segments" spreads a clip over the whole video (and does not
-    look at `stride`). A test looks at `num_clips` × `num_crops` views.
+    "dense" sampling takes frames `stride` apart. "segments" (VideoMAE's rule) and "uniform" (VideoMamba's) spread
+    a clip over the whole video and do not look at `stride`. A test looks at `num_clips` × `num_crops` views.
+
+    `antialias` averages where frames shrink, which photographs want; the published video models were fed without.
+
+    `window_seconds` cuts long videos into windows that open every `window_hop` seconds (end to end where None).
+    Each window is a sample of its own in training; a test gives every video the mean over its windows, unless
+    `merge_windows` is off: then windows are judged one by one, as VideoMamba was on LVU.
     """
 
     num_frames: int = 16
     stride: int = 4
-    sampling: Literal["dense", "segments"] = "dense"
+    sampling: Literal["dense", "segments", "uniform"] = "dense"
     image_size: int = 224
     short_side: int | None = None  # of test frames before cropping; image_size where None
     num_clips: int = 5
     num_crops: int = 3
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    antialias: bool = False
+    window_seconds: float | None = None
+    window_hop: float | None = None
+    merge_windows: bool = True
 
     def __post_init__(self) -> None:
         for name in ("num_frames", "stride", "image_size", "num_clips", "num_crops"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("window_seconds", "window_hop"):
+            seconds = getattr(self, name)
+            if seconds is not None and not 0 < seconds < math.inf:
+                raise ConfigError(f"{name} is {seconds}; it must be a number of seconds above 0")
+        if self.window_hop is not None and self.window_seconds is None:
+            raise ConfigError(
+                f"window_hop is {self.window_hop}, but there are no windows; set window_seconds"
+            )
 
     def pretraining_plan(self) -> Plan:
         """One clip at a random place, frames exactly `stride` apart."""
@@ -47,14 +67,23 @@ class InputSpec:
         """One clip at a random place, as fine-tuning draws it; in the middle without a generator."""
         if self.sampling == "dense":
             return RandomWindow(num_frames=self.num_frames, stride=self.stride)
+        if self.sampling == "uniform":
+            return UniformSegments(num_frames=self.num_frames)
         return RandomSegments(num_frames=self.num_frames)
 
     def test_plan(self) -> Plan:
         """All clips of a test."""
         if self.sampling == "dense":
             return EvenClips(num_frames=self.num_frames, stride=self.stride, num_clips=self.num_clips)
+        if self.sampling == "uniform":
+            return UniformSegments(num_frames=self.num_frames, num_clips=self.num_clips)
         return EvenSegments(num_frames=self.num_frames, num_clips=self.num_clips)
 
     def test_transform(self) -> EvalTransform:
         """All crops of a clip in a test."""
-        return EvalTransform(image_size=self.image_size, short_side=self.short_side, num_crops=self.num_crops)
+        return EvalTransform(
+            image_size=self.image_size,
+            short_side=self.short_side,
+            num_crops=self.num_crops,
+            antialias=self.antialias,
+        )

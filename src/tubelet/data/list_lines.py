@@ -1,5 +1,6 @@
 """Lines of an annotation list, taken apart from the right so that paths may hold anything."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,10 +8,11 @@ from pathlib import Path
 
 from tubelet.errors import DataError
 
+NUMBER = r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?"
 DELIMITERS = {"tab": "\t", "semicolon": ";", "comma": ",", "space": " "}
 COLUMN_NAMES = frozenset(
     {"path", "video", "video_path", "filename", "file", "folder", "frames", "num_frames", "total_frames"}
-    | {"label", "label_id", "class", "class_id"}
+    | {"label", "label_id", "class", "class_id", "value", "target", "duration", "duration_seconds", "seconds"}
 )
 
 
@@ -61,7 +63,7 @@ def _commonest_delimiter(lines: Sequence[Line]) -> str:
 def ends_in_numbers(text: str, delimiter: str, count: int) -> bool:
     _, *numbers = split_right(text, delimiter, count)
     # A sign or a fraction is a number too, if a wrong one; saying so is the job of the check that follows.
-    return len(numbers) == count and all(re.fullmatch(r"[-+]?[0-9.]+", number) for number in numbers)
+    return len(numbers) == count and all(re.fullmatch(NUMBER, number) for number in numbers)
 
 
 def split_right(text: str, delimiter: str, count: int) -> list[str]:
@@ -92,3 +94,45 @@ def unquote(path: str) -> str:
     if len(path) >= 2 and path[0] == path[-1] == '"':
         return path[1:-1].replace('""', '"')
     return path
+
+
+def label_in(line: Line, text: str, num_classes: int | None) -> int:
+    """The class that a field names by its number."""
+    if not re.fullmatch("[0-9]{1,18}", text):
+        raise line.error(f"the label is {text!r}; it must be a whole number from 0 up")
+    label = int(text)
+    if num_classes is not None and label >= num_classes:
+        raise line.error(
+            f"the label is {label}, but {num_classes} classes have labels from 0 to {num_classes - 1}"
+        )
+    return label
+
+
+def value_in(line: Line, text: str) -> float:
+    """The number that a regression is to predict."""
+    try:
+        value = float(text) if re.fullmatch(NUMBER, text) else math.nan
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise line.error(f"the value is {text!r}; it must be a number")
+    return value
+
+
+def duration_in(line: Line, text: str) -> float:
+    """How many seconds a video lasts."""
+    seconds = value_in(line, text) if re.fullmatch(NUMBER, text) else -1.0
+    if seconds <= 0:
+        raise line.error(f"the duration is {text!r}; it must be a number of seconds above 0")
+    return seconds
+
+
+def missing_label(line: Line, delimiter: str, kind: str) -> DataError:
+    """The error for a line that does not end in a label; `kind` says what a label has to be."""
+    name = next((name for name, d in DELIMITERS.items() if d == delimiter), repr(delimiter))
+    fields = split_right(line.text, delimiter, 1)
+    if len(fields) < 2:
+        return line.error(f"expected `path label` set apart by a {name}, found {line.text!r}")
+    if not fields[0]:
+        return line.error(f"the path is empty in {line.text!r}")
+    return line.error(f"the label is {fields[1]!r}; it must be {kind}")

@@ -3,8 +3,9 @@
 | kind | looks like |
 |---|---|
 | video list | `path label` on each line, set apart by spaces, tabs, commas or semicolons |
+| list of long videos | `path label duration_seconds` |
 | frame-folder list | `folder total_frames label` |
-| class folders | `class name/any video.mp4` |
+| class folders | `class name/any video.mp4`, or `class name/any picture.jpg` where there are no videos |
 | a folder of videos | any, for pre-training, which needs no labels |
 | Kinetics csv | `label,youtube_id,time_start,time_end,split` |
 
@@ -19,38 +20,38 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from tubelet.data.class_folders import read_class_folders, read_unlabelled
 from tubelet.data.list_lines import (
-    DELIMITERS,
     Line,
+    duration_in,
     ends_in_numbers,
     find_delimiter,
+    label_in,
+    missing_label,
     path_and_fields,
     read_lines,
     split_right,
     unquote,
+    value_in,
     without_header,
 )
-from tubelet.data.video_files import VIDEO_EXTENSIONS, class_folder_names, videos_in
+from tubelet.data.sample import Annotations, Sample
+from tubelet.data.video_files import VIDEO_EXTENSIONS, class_folder_names
 from tubelet.errors import DataError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
-    """One video of a data set."""
+class Row:
+    """What one line of a list says."""
 
+    line: Line
     path: str
-    label: int | None
-    id: str  # as the list names it, folder included: distinct also for equal file names
-    num_frames: int | None = None  # of a folder of frames, as its list says
-
-
-@dataclass(frozen=True, kw_only=True)
-class Annotations:
-    """The videos of a data set, and the names of its classes by number where they are known."""
-
-    samples: list[Sample]
-    classes: list[str] | None = None
+    label: int | None = None
+    value: float | None = None
+    num_frames: int | None = None
+    seconds: float | None = None
 
 
 def read_annotations(
@@ -60,6 +61,7 @@ def read_annotations(
     num_classes: int | None = None,
     classes: Sequence[str] | None = None,
     labelled: bool = True,
+    values: bool = False,
 ) -> Annotations:
     """The annotations that lie at `path`, whichever of the formats above they have.
 
@@ -68,16 +70,18 @@ def read_annotations(
 
     Classes are numbered by `classes`, else by `classes.txt`, else as in the training split, so that all splits
     agree; a class that is unknown there is a DataError. With `labelled=False` a folder without lists is simply
-    all videos in it (or in its `train/`), with no labels.
+    all videos in it (or in its `train/`), with no labels. With `values=True` (regression) labels are numbers of
+    any kind, which only lists can give.
     """
     path = Path(path)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     if path.is_file():
-        return _read_any_list(path, num_classes, classes, labelled)
+        return _read_any_list(path, num_classes, classes, labelled, values)
     list_file = _find_list(path, split)
     if list_file is not None:
-        return _read_any_list(list_file, num_classes, _names_of_lists(path, split, classes), labelled)
+        names = None if values else _names_of_lists(path, split, classes)
+        return _read_any_list(list_file, num_classes, names, labelled, values)
     folder = path / split if (path / split).is_dir() else path
     if folder == path and split != "train":
         raise DataError(f"{path}: has no split {split!r}: neither {split}.csv nor a folder {split}/")
@@ -87,7 +91,11 @@ def read_annotations(
             f"{path}: has a {others[0]} split but none to train on: add train.csv or a folder train/"
         )
     if not labelled:
-        return Annotations(samples=_without_labels(folder))
+        return Annotations(samples=read_unlabelled(folder))
+    if values:
+        raise DataError(
+            f"{path}: a regression learns from lists: train.csv with `path,value` on each line, and val.csv"
+        )
     if classes is None and split != "train" and (path / "train").is_dir():
         classes = class_folder_names(path / "train")
     found = read_class_folders(folder, classes=classes)
@@ -102,23 +110,31 @@ def read_video_list(
     num_classes: int | None = None,
     delimiter: str | None = None,
     labelled: bool = True,
+    values: bool = False,
+    durations: bool = False,
 ) -> list[Sample]:
-    """Samples of a list with `path label` on each line, in its order.
+    """Samples of a list with `path label` on each line, in its order; with `durations` and seconds after that.
 
     The label is what follows the last delimiter, so paths may contain it. Which delimiter it is shows in the
     file unless given. With `labelled=False` (pre-training) lines may be a path alone, and a line that as a
-    whole is the path of something there is that path, whatever it ends in.
+    whole is the path of something there is that path, whatever it ends in. With `values=True` (regression)
+    labels are numbers of any kind.
     """
     lines = read_lines(Path(file))
     root = Path(file).parent if root is None else Path(root)
-    delimiter = delimiter or find_delimiter(lines, num_numbers=1)
+    num_fields = 2 if durations else 1
+    delimiter = delimiter or find_delimiter(lines, num_numbers=num_fields)
     rows = []
     for line in without_header(lines, delimiter):
-        whole = not ends_in_numbers(line.text, delimiter, 1) or (not labelled and _is_a_path(line, root))
-        path, *label = [line.text] if whole else path_and_fields(line, delimiter, 1)
-        if not label and labelled:
-            raise _missing_label(line, delimiter)
-        rows.append((line, unquote(path), _label(line, label[0], num_classes) if label else None, None))
+        whole = not ends_in_numbers(line.text, delimiter, num_fields)
+        whole = whole or (not labelled and _is_a_path(line, root))
+        path, *fields = [line.text] if whole else path_and_fields(line, delimiter, num_fields)
+        if not fields and labelled:
+            raise missing_label(line, delimiter, "a number" if values else "a whole number from 0 up")
+        label = label_in(line, fields[0], num_classes) if fields and not values else None
+        value = value_in(line, fields[0]) if fields and values else None
+        seconds = duration_in(line, fields[1]) if len(fields) > 1 else None
+        rows.append(Row(line=line, path=unquote(path), label=label, value=value, seconds=seconds))
     return _samples(rows, root)
 
 
@@ -128,6 +144,7 @@ def read_frame_folder_list(
     root: str | Path | None = None,
     num_classes: int | None = None,
     delimiter: str | None = None,
+    values: bool = False,
 ) -> list[Sample]:
     """Samples of a list with `folder total_frames label` on each line, in its order."""
     lines = read_lines(Path(file))
@@ -140,7 +157,9 @@ def read_frame_folder_list(
         folder, total, label = fields
         if not re.fullmatch("[0-9]{1,18}", total) or int(total) == 0:
             raise line.error(f"the number of frames is {total!r}; it must be a whole number above 0")
-        rows.append((line, unquote(folder), _label(line, label, num_classes), int(total)))
+        number = None if values else label_in(line, label, num_classes)
+        value = value_in(line, label) if values else None
+        rows.append(Row(line=line, path=unquote(folder), label=number, value=value, num_frames=int(total)))
     return _samples(rows, Path(file).parent if root is None else Path(root))
 
 
@@ -180,42 +199,10 @@ def read_kinetics_csv(
             split=row.get("split", ""),
             label=row.get("label", ""),
         )
-        found.append((line, path, numbers[row["label"]] if names else None, None))
+        found.append(Row(line=line, path=path, label=numbers[row["label"]] if names else None))
     return Annotations(
         samples=_samples(found, file.parent if root is None else Path(root)), classes=names or None
     )
-
-
-def read_class_folders(root: str | Path, *, classes: Sequence[str] | None = None) -> Annotations:
-    """Every video below `root`, labelled by the class folder it lies in.
-
-    Classes are the folders in alphabetical order unless `classes` gives all names. A folder without a single
-    video is no class; files that are hidden or have no video extension are left alone. A video beside the
-    class folders is a DataError.
-    """
-    root = Path(root)
-    files = {file.relative_to(root): file for file in videos_in(root)}
-    found = sorted({inside.parts[0] for inside in files if len(inside.parts) > 1})
-    if not files:
-        raise DataError(f"{root}: no videos in class folders, as in `{root}/some class/video.mp4`")
-    if not found:
-        raise DataError(
-            f"{root}: its videos have no labels; put them into one folder per class, as in "
-            f"`{root}/some class/video.mp4`, or learn from them without labels with `tubelet pretrain`"
-        )
-    stray = next((inside for inside in files if len(inside.parts) == 1), None)
-    if stray is not None:
-        raise DataError(f"{root}: the video {str(stray)!r} lies beside the class folders, so it has no label")
-    names = found if classes is None else list(classes)
-    numbers = {name: i for i, name in enumerate(names)}
-    unknown = [name for name in found if name not in numbers]
-    if unknown:
-        raise DataError(f"{root}: the folder {unknown[0]!r} is none of the {len(names)} classes")
-    samples = [
-        Sample(path=str(file), label=numbers[inside.parts[0]], id=inside.as_posix())
-        for inside, file in files.items()
-    ]
-    return Annotations(samples=samples, classes=names)
 
 
 def read_class_names(file: str | Path) -> list[str]:
@@ -254,26 +241,45 @@ def _is_kinetics(lines: Sequence[Line]) -> bool:
 
 
 def _read_any_list(
-    file: Path, num_classes: int | None, classes: Sequence[str] | None, labelled: bool
+    file: Path, num_classes: int | None, classes: Sequence[str] | None, labelled: bool, values: bool
 ) -> Annotations:
     lines = read_lines(file)
     if _is_kinetics(lines):
+        if values:
+            raise DataError(f"{file}: names classes; a regression needs `path,value` on each line")
         found = read_kinetics_csv(file, classes=classes)
         _check_number(file, found.classes, num_classes)
         return found
     _check_number(file, classes, num_classes)
     num_classes = num_classes if classes is None else len(classes)
-    delimiter = find_delimiter(lines, num_numbers=2)
-    if all(
-        ends_in_numbers(line.text, delimiter, 2)
-        and Path(unquote(path_and_fields(line, delimiter, 2)[0])).suffix.lower() not in VIDEO_EXTENSIONS
-        and (labelled or not _is_a_path(line, file.parent))
-        for line in without_header(lines, delimiter)
-    ):
-        samples = read_frame_folder_list(file, num_classes=num_classes, delimiter=delimiter)
+    kind = _kind_of_list(lines, file.parent, labelled)
+    if kind == "frame folders":
+        samples = read_frame_folder_list(file, num_classes=num_classes, values=values)
     else:
-        samples = read_video_list(file, num_classes=num_classes, labelled=labelled)
+        samples = read_video_list(
+            file,
+            num_classes=num_classes,
+            labelled=labelled,
+            values=values,
+            durations=kind == "long videos",
+        )
     return Annotations(samples=samples, classes=None if classes is None else list(classes))
+
+
+def _kind_of_list(
+    lines: Sequence[Line], root: Path, labelled: bool
+) -> Literal["videos", "long videos", "frame folders"]:
+    delimiter = find_delimiter(lines, num_numbers=2)
+    entries = without_header(lines, delimiter)
+    if not all(ends_in_numbers(line.text, delimiter, 2) for line in entries):
+        return "videos"
+    if not labelled and any(_is_a_path(line, root) for line in entries):
+        return "videos"
+    paths = [Path(unquote(split_right(line.text, delimiter, 2)[0])) for line in entries]
+    videos = [path.suffix.lower() in VIDEO_EXTENSIONS for path in paths]
+    if all(videos):
+        return "long videos"
+    return "videos" if any(videos) else "frame folders"
 
 
 def _check_number(where: Path, names: Sequence[str] | None, num_classes: int | None) -> None:
@@ -284,24 +290,6 @@ def _check_number(where: Path, names: Sequence[str] | None, num_classes: int | N
 
 def _is_a_path(line: Line, root: Path) -> bool:
     return os.path.exists(root / unquote(line.text))  # noqa: PTH110 - False also for a name too long
-
-
-def _without_labels(folder: Path) -> list[Sample]:
-    found = videos_in(folder)
-    if not found:
-        raise DataError(f"{folder}: no videos (.mp4, .webm, .avi, …) in this folder or below")
-    return [Sample(path=str(f), label=None, id=f.relative_to(folder).as_posix()) for f in found]
-
-
-def _label(line: Line, text: str, num_classes: int | None) -> int:
-    if not re.fullmatch("[0-9]{1,18}", text):
-        raise line.error(f"the label is {text!r}; it must be a whole number from 0 up")
-    label = int(text)
-    if num_classes is not None and label >= num_classes:
-        raise line.error(
-            f"the label is {label}, but {num_classes} classes have labels from 0 to {num_classes - 1}"
-        )
-    return label
 
 
 def _kinetics_row(line: Line, header: Sequence[str]) -> dict[str, str]:
@@ -320,27 +308,29 @@ def _seconds(line: Line, text: str) -> int:
     return int(float(text))
 
 
-def _samples(rows: Iterable[tuple[Line, str, int | None, int | None]], root: Path) -> list[Sample]:
+def _samples(rows: Iterable[Row], root: Path) -> list[Sample]:
     """Samples with distinct ids: what stands in the list twice gets a number, unless the two contradict."""
-    first: dict[str, tuple[Line, int | None]] = {}
+    first: dict[str, Row] = {}
     ids: set[str] = set()
     samples = []
-    for line, path, label, num_frames in rows:
-        earlier, said = first.setdefault(path, (line, label))
-        if said != label:
-            raise line.error(f"{path!r} has the label {label}, but {said} in line {earlier.number}")
-        names = itertools.chain([path], (f"{path}#{i}" for i in itertools.count(2)))
+    for row in rows:
+        earlier = first.setdefault(row.path, row)
+        ours, theirs = (entry.label if entry.value is None else entry.value for entry in (row, earlier))
+        if ours != theirs:
+            raise row.line.error(
+                f"{row.path!r} has the label {ours}, but {theirs} in line {earlier.line.number}"
+            )
+        names = itertools.chain([row.path], (f"{row.path}#{i}" for i in itertools.count(2)))
         name = next(name for name in names if name not in ids)
         ids.add(name)
-        samples.append(Sample(path=str(root / path), label=label, id=name, num_frames=num_frames))
+        samples.append(
+            Sample(
+                path=str(root / row.path),
+                label=row.label,
+                id=name,
+                num_frames=row.num_frames,
+                value=row.value,
+                seconds=row.seconds,
+            )
+        )
     return samples
-
-
-def _missing_label(line: Line, delimiter: str) -> DataError:
-    name = next((name for name, d in DELIMITERS.items() if d == delimiter), repr(delimiter))
-    fields = split_right(line.text, delimiter, 1)
-    if len(fields) < 2:
-        return line.error(f"expected `path label` set apart by a {name}, found {line.text!r}")
-    if not fields[0]:
-        return line.error(f"the path is empty in {line.text!r}")
-    return line.error(f"the label is {fields[1]!r}; it must be a whole number from 0 up")

@@ -5,13 +5,14 @@ frames, as a table (clips, frames). It opens nothing. Random plans draw from `ge
 give the clip in the middle of what they could draw, the same each time. (The published code draws at random
 even in validation.)
 
+Plans that take a frame of each segment of the video, whatever its length, are in `segments.py`.
+
 Videos shorter than a plan's span repeat frames in the published manner; `strict=True` refuses them instead.
 
 The rules and roundings are those of VideoMAE (Z. Tong et al., 2022, section 4) and its published data
 loaders, recorded in `tests/golden/frame_indices.json`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,7 +39,7 @@ class RandomWindow:
     strict: bool = False
 
     def __post_init__(self) -> None:
-        _check_counts(num_frames=self.num_frames, stride=self.stride)
+        check_counts(num_frames=self.num_frames, stride=self.stride)
 
     @property
     def span(self) -> int:
@@ -48,7 +49,7 @@ class RandomWindow:
     def __call__(
         self, length: int, generator: torch.Generator | None = None
     ) -> Int64[Tensor, "clips frames"]:
-        _check_length(length, self.span if self.strict else 1)
+        check_length(length, self.span if self.strict else 1)
         if length <= self.span:
             end = length
         elif generator is None:
@@ -82,7 +83,7 @@ class PretrainWindow:
     strict: bool = False
 
     def __post_init__(self) -> None:
-        _check_counts(num_frames=self.num_frames, stride=self.stride)
+        check_counts(num_frames=self.num_frames, stride=self.stride)
 
     @property
     def span(self) -> int:
@@ -91,7 +92,7 @@ class PretrainWindow:
     def __call__(
         self, length: int, generator: torch.Generator | None = None
     ) -> Int64[Tensor, "clips frames"]:
-        _check_length(length, self.span if self.strict else 1)
+        check_length(length, self.span if self.strict else 1)
         room = max(length - self.span, 0)
         start = room // 2 if generator is None else integer(0, room + 1, generator)
         return self.indices_from_start(length, start)[None]
@@ -125,7 +126,7 @@ class EvenClips:
     strict: bool = False
 
     def __post_init__(self) -> None:
-        _check_counts(num_frames=self.num_frames, stride=self.stride, num_clips=self.num_clips)
+        check_counts(num_frames=self.num_frames, stride=self.stride, num_clips=self.num_clips)
 
     @property
     def span(self) -> int:
@@ -134,7 +135,7 @@ class EvenClips:
     def __call__(
         self, length: int, generator: torch.Generator | None = None
     ) -> Int64[Tensor, "clips frames"]:
-        _check_length(length, self.span if self.strict else 1)
+        check_length(length, self.span if self.strict else 1)
         thinned = torch.arange(0, length, self.stride)
         lacking = max(self.num_frames - len(thinned), 0)
         thinned = torch.cat([thinned, thinned[-1:].expand(lacking)])
@@ -145,67 +146,6 @@ class EvenClips:
             step = room / (self.num_clips - 1)
             starts = [int(i * step) for i in range(self.num_clips)]
         return torch.stack([thinned[start : start + self.num_frames] for start in starts])
-
-
-@dataclass(frozen=True, kw_only=True)
-class RandomSegments:
-    """One clip with a random frame out of each of `num_frames` equal segments: Something-Something training.
-
-    A video with fewer frames than segments gives its first frame throughout, as published. Without a
-    generator the clip takes the middle of each segment.
-    """
-
-    num_frames: int
-    strict: bool = False
-
-    def __post_init__(self) -> None:
-        _check_counts(num_frames=self.num_frames)
-
-    def __call__(
-        self, length: int, generator: torch.Generator | None = None
-    ) -> Int64[Tensor, "clips frames"]:
-        _check_length(length, self.num_frames if self.strict else 1)
-        segment = length // self.num_frames
-        if segment == 0 or generator is None:
-            offsets = [segment // 2] * self.num_frames
-        else:
-            offsets = torch.randint(segment, (self.num_frames,), generator=generator).tolist()
-        return self.indices_from_offsets(length, offsets)[None]
-
-    def indices_from_offsets(self, length: int, offsets: Sequence[int]) -> Int64[Tensor, "frames"]:
-        """The clip that takes frame `offsets[i]` of segment i; each is drawn from 0, …, segment - 1.
-
-        >>> RandomSegments(num_frames=4).indices_from_offsets(length=12, offsets=[0, 2, 1, 0])
-        tensor([0, 5, 7, 9])
-        """
-        segment = length // self.num_frames
-        if segment == 0:
-            return torch.zeros(self.num_frames, dtype=torch.int64)
-        return torch.arange(self.num_frames) * segment + torch.tensor(offsets)
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvenSegments:
-    """`num_clips` interleaved clips, each over the whole video: Something-Something testing.
-
-    The video is cut into `num_frames` equal segments; clip i takes the frame i / num_clips into each.
-    (The published code is right for two clips only; this is the rule it follows there.)
-    """
-
-    num_frames: int
-    num_clips: int
-    strict: bool = False
-
-    def __post_init__(self) -> None:
-        _check_counts(num_frames=self.num_frames, num_clips=self.num_clips)
-
-    def __call__(
-        self, length: int, generator: torch.Generator | None = None
-    ) -> Int64[Tensor, "clips frames"]:
-        _check_length(length, self.num_frames if self.strict else 1)
-        segment = length / self.num_frames
-        shifts = [segment * clip / self.num_clips for clip in range(self.num_clips)]
-        return torch.tensor([[int(shift + segment * i) for i in range(self.num_frames)] for shift in shifts])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,7 +165,7 @@ class SlidingWindows:
     strict: bool = False
 
     def __post_init__(self) -> None:
-        _check_counts(num_frames=self.num_frames, stride=self.stride, hop=1 if self.hop is None else self.hop)
+        check_counts(num_frames=self.num_frames, stride=self.stride, hop=1 if self.hop is None else self.hop)
         if self.tail not in ("shift", "repeat", "drop"):
             raise ConfigError(f"tail is {self.tail!r}; choose from shift, repeat, drop")
 
@@ -237,7 +177,7 @@ class SlidingWindows:
     def __call__(
         self, length: int, generator: torch.Generator | None = None
     ) -> Int64[Tensor, "clips frames"]:
-        _check_length(length, self.span if self.strict else 1)
+        check_length(length, self.span if self.strict else 1)
         hop = self.span if self.hop is None else self.hop
         reach = (self.num_frames - 1) * self.stride  # from a clip's first frame to its last
         last_start = max(length - 1 - reach, 0)
@@ -263,7 +203,7 @@ class CenterClip:
     strict: bool = False
 
     def __post_init__(self) -> None:
-        _check_counts(num_frames=self.num_frames, stride=self.stride)
+        check_counts(num_frames=self.num_frames, stride=self.stride)
 
     @property
     def span(self) -> int:
@@ -272,18 +212,20 @@ class CenterClip:
     def __call__(
         self, length: int, generator: torch.Generator | None = None
     ) -> Int64[Tensor, "clips frames"]:
-        _check_length(length, self.span if self.strict else 1)
+        check_length(length, self.span if self.strict else 1)
         start = (length - self.span) // 2 + (self.stride - 1) // 2
         return (start + self.stride * torch.arange(self.num_frames)).clamp(0, length - 1)[None]
 
 
-def _check_counts(**counts: int) -> None:
+def check_counts(**counts: int) -> None:
+    """Raises where a setting that counts something is below 1."""
     for name, count in counts.items():
         if count < 1:
             raise ConfigError(f"{name} is {count}; it must be at least 1")
 
 
-def _check_length(length: int, shortest: int) -> None:
+def check_length(length: int, shortest: int) -> None:
+    """Raises where a video has no frames, or fewer than the `shortest` that a plan takes."""
     if length < 1:
         raise VideoError(f"a plan needs at least 1 frame, and the video has {length}")
     if length < shortest:

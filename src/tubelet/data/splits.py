@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tubelet.data.manifest import Annotations, Sample, read_annotations
+from tubelet.data.manifest import read_annotations
 from tubelet.data.randomness import counter_seed
+from tubelet.data.sample import Annotations, Sample
 from tubelet.errors import DataError
 
 
@@ -23,16 +24,23 @@ class Splits:
     note: str
 
 
-def find_splits(path: Path, *, labelled: bool = True, held_out_share: float = 0.2, seed: int = 0) -> Splits:
+def find_splits(
+    path: Path,
+    *,
+    labelled: bool = True,
+    values: bool = False,
+    held_out_share: float = 0.2,
+    seed: int = 0,
+) -> Splits:
     """The splits of a data set folder or list.
 
     Where the data has neither a `val` nor a `test` split, a share of each class is held out, chosen by a hash
     of the videos' ids, so that it is the same every time. Masked pre-training (`labelled=False`) then holds
-    nothing out.
+    nothing out. For a regression (`values=True`) all videos are one class.
     """
-    train = read_annotations(path, "train", labelled=labelled)
+    train = read_annotations(path, "train", labelled=labelled, values=values)
     classes = tuple(train.classes or ())
-    val, test = (read_split(path, split, labelled=labelled) for split in ("val", "test"))
+    val, test = (read_split(path, split, labelled=labelled, values=values) for split in ("val", "test"))
     if val or test:
         return Splits(
             train=train.samples,
@@ -44,17 +52,18 @@ def find_splits(path: Path, *, labelled: bool = True, held_out_share: float = 0.
     if not labelled:
         return Splits(train=train.samples, val=[], test=[], classes=classes, note="nothing held out")
     kept, held = hold_out(train.samples, held_out_share, seed, classes)
-    note = f"{held_out_share:.0%} of each class of {path}, chosen by a hash of the file names"
+    part = "the videos" if values else "each class"
+    note = f"{held_out_share:.0%} of {part} of {path}, chosen by a hash of the file names"
     return Splits(train=kept, val=held, test=held, classes=classes, note=note)
 
 
-def read_split(path: Path, split: str, *, labelled: bool = True) -> Annotations | None:
+def read_split(path: Path, split: str, *, labelled: bool = True, values: bool = False) -> Annotations | None:
     """The annotations of a split, or None where the data set does not have it."""
     if not path.is_dir():
         return None
     if not any((path / f"{split}{ending}").exists() for ending in (".csv", ".txt", ".list", "")):
         return None
-    return read_annotations(path, split, labelled=labelled)
+    return read_annotations(path, split, labelled=labelled, values=values)
 
 
 def hold_out(
@@ -69,6 +78,8 @@ def hold_out(
         by_class.setdefault(sample.label, []).append(sample)
     held_ids: set[str] = set()
     for label, members in by_class.items():
+        if len(members) < 2 and members[0].value is not None:
+            raise DataError(f"{members[0].path} is the only video; hold out needs 2, or give a val split")
         if len(members) < 2:
             name = repr(classes[label]) if label is not None and label < len(classes) else label
             raise DataError(

@@ -93,7 +93,7 @@ class PretrainTransform:
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneTransform:
-    """RandAugment at full resolution, random resized crop without antialias, flip.
+    """RandAugment at full resolution, random resized crop (videos: published without antialias), flip.
 
     `num_views` > 1 is repeated augmentation: independent augmentations of the same frames (Hoffer et al.
     2020). Set `flip=0` where left and right are part of the label, as in Something-Something.
@@ -106,6 +106,7 @@ class FinetuneTransform:
     ratio: tuple[float, float] = (0.75, 1.3333)
     flip: float = 0.5
     num_views: int = 1
+    antialias: bool = False
 
     def __post_init__(self) -> None:
         _check_positive(image_size=self.image_size, num_views=self.num_views)
@@ -125,7 +126,7 @@ class FinetuneTransform:
             augmented = self.randaugment(pixels, generator) if self.randaugment else pixels
             box = draw_resized_crop(height, width, generator, self.scale, self.ratio)
             flipped = uniform(0.0, 1.0, generator) < self.flip
-            _fill_view(view, augmented, box, antialias=False, flipped=flipped)
+            _fill_view(view, augmented, box, antialias=self.antialias, flipped=flipped)
         return views
 
 
@@ -139,6 +140,7 @@ class EvalTransform:
     image_size: int
     short_side: int | None = None
     num_crops: int = 1
+    antialias: bool = False
 
     def __post_init__(self) -> None:
         _check_positive(image_size=self.image_size, num_crops=self.num_crops)
@@ -152,7 +154,8 @@ class EvalTransform:
         self, pixels: UInt8[Tensor, "frames 3 rows columns"], generator: torch.Generator | None = None
     ) -> UInt8[Tensor, "views 3 frames size size"]:
         check_pixels(pixels)
-        resized = resize_short_side(pixels, self.short_side or self.image_size)
+        short_side = self.short_side or self.image_size
+        resized = resize_short_side(pixels, short_side, antialias=self.antialias)
         height, width = resized.shape[-2:]
         views = _empty_views(self.num_crops, pixels, self.image_size)
         for view, box in zip(

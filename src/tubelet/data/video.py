@@ -10,9 +10,10 @@ from typing import Any, Literal
 from jaxtyping import Float64, Int64, UInt8
 from torch import Tensor
 
-from tubelet.data.image_folder import ImageFolderReader
+from tubelet.data.image_folder import ImageFolderReader, PictureReader
 from tubelet.data.readers import PyAVReader, Reader
 from tubelet.data.torchcodec_reader import TorchcodecReader
+from tubelet.data.video_files import PICTURE_EXTENSIONS
 from tubelet.errors import ConfigError, VideoError
 
 READERS = {"auto": PyAVReader, "pyav": PyAVReader, "torchcodec": TorchcodecReader}
@@ -30,7 +31,7 @@ class Frames:
 
 
 class Video:
-    """A video file, or a folder of .jpg/.png pictures taken as its frames.
+    """A video file, or a folder of .jpg/.png pictures taken as its frames; a single picture is one frame.
 
     Making one touches nothing. The first use opens the file, `close` (or leaving a `with`) lets go of it and
     the next use opens it again. It may be sent to a data loader's worker, which opens the file for itself.
@@ -66,6 +67,8 @@ class Video:
             return self._reader
         if Path(self.source).is_dir():
             reader: Reader = ImageFolderReader(self.source, self._folder_fps)
+        elif Path(self.source).suffix.lower() in PICTURE_EXTENSIONS:
+            reader = PictureReader(self.source, self._folder_fps)
         else:
             reader = READERS[self._reader_name](self.source)
         self._reader, self._pid = reader, os.getpid()

@@ -1,6 +1,6 @@
-"""The video files in a folder, told by the ends of their names."""
+"""The video files and pictures in a folder, told by the ends of their names."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from tubelet.errors import DataError
@@ -8,17 +8,30 @@ from tubelet.errors import DataError
 VIDEO_EXTENSIONS = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".ogv", ".3gp"}
 )
+PICTURE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png"})
 
 
 def videos_in(folder: str | Path) -> list[Path]:
     """Every video below a folder in the order of their paths; what is hidden or no video does not count."""
-    return sorted(_find_videos(Path(folder)))
+    return sorted(_find(Path(folder), VIDEO_EXTENSIONS))
+
+
+def pictures_in(folder: str | Path) -> list[Path]:
+    """Every picture below a folder, likewise."""
+    return sorted(_find(Path(folder), PICTURE_EXTENSIONS))
 
 
 def class_folder_names(root: str | Path) -> list[str]:
-    """Names of the class folders in `root`, in alphabetical order; a folder without videos is none."""
-    folders = (p for p in _entries(Path(root)) if p.is_dir())
-    return sorted(p.name for p in folders if next(_find_videos(p), None) is not None)
+    """Names of the class folders in `root`, in alphabetical order; a folder without videos is none.
+
+    Where there are no videos at all, folders with pictures are classes.
+    """
+    folders = [p for p in _entries(Path(root)) if p.is_dir()]
+    for extensions in (VIDEO_EXTENSIONS, PICTURE_EXTENSIONS):
+        names = sorted(p.name for p in folders if next(_find(p, extensions), None) is not None)
+        if names:
+            return names
+    return []
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -28,10 +41,10 @@ def _entries(folder: Path) -> list[Path]:
         raise DataError(f"{folder}: the folder cannot be read ({error.strerror})") from None
 
 
-def _find_videos(folder: Path) -> Iterator[Path]:
+def _find(folder: Path, extensions: Collection[str]) -> Iterator[Path]:
     for entry in _entries(folder):
         # Class folders may be links, which a search from above would not follow.
         for file in entry.rglob("*") if entry.is_dir() else (entry,):
             hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-            if not hidden and file.suffix.lower() in VIDEO_EXTENSIONS and file.is_file():
+            if not hidden and file.suffix.lower() in extensions and file.is_file():
                 yield file

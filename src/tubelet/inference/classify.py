@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from tubelet.data.long_video import test_frames
 from tubelet.data.transforms import to_model
 from tubelet.data.video import Video
 from tubelet.errors import ConfigError, VideoError
@@ -22,6 +23,8 @@ from tubelet.models.detector import DetectorConfig
 def classify(loaded: LoadedModel, video: Video | str | Path) -> Classification:
     """All labels with their probabilities, best first: the mean over the views the model is tested with."""
     check_whole_clips(loaded)
+    if loaded.values is not None:
+        raise ConfigError("this model predicts a number and knows no classes; use `estimate`")
     if not loaded.labels:
         raise ConfigError(
             "this model has no classes: it is an encoder; fine-tune it with `tubelet train --init`"
@@ -35,6 +38,19 @@ def classify(loaded: LoadedModel, video: Video | str | Path) -> Classification:
         View("video", clip, crop, row) for clip, rows in enumerate(logits) for crop, row in enumerate(rows)
     ]
     return rank(merge_views(views)["video"], loaded.labels)
+
+
+def estimate(loaded: LoadedModel, video: Video | str | Path) -> float:
+    """The number that a regression predicts for a video, in its training list's units: the mean over views."""
+    check_whole_clips(loaded)
+    if loaded.values is None:
+        raise ConfigError("this model predicts no number; use `classify`, or `embed` for its features")
+    with torch.inference_mode():
+        outputs = [
+            loaded.model(to_model(views.to(loaded.device), loaded.input.mean, loaded.input.std)).cpu()
+            for views in test_views(loaded, video)
+        ]
+    return float(loaded.values.restore(torch.cat(outputs).double().mean()))
 
 
 def embed(loaded: LoadedModel, video: Video | str | Path) -> Float[Tensor, "dim"]:
@@ -64,7 +80,7 @@ def test_views(
     with nullcontext(video) if isinstance(video, Video) else Video(video) as opened:
         if len(opened) < 1:
             raise VideoError(f"{opened.source} has no frames")
-        plan = loaded.input.test_plan()(len(opened), None)
+        plan = test_frames(opened, loaded.input)
         wanted, place = torch.unique(plan, return_inverse=True)
         pixels = opened.frames(wanted).pixels
     transform = loaded.input.test_transform()

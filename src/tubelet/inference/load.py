@@ -10,6 +10,7 @@ from torch import nn
 
 from tubelet.config import from_plain, override
 from tubelet.data.input_spec import InputSpec
+from tubelet.data.values import ValueScale
 from tubelet.errors import BackendError, ConfigError, WeightsError
 from tubelet.models import VARIANTS
 from tubelet.weights.files import read_checkpoint
@@ -19,7 +20,8 @@ from tubelet.weights.files import read_checkpoint
 class LoadedModel:
     """A model in eval mode, what it wants to be fed, and the names of its classes (none for an encoder).
 
-    Classes without names are called "class 0", "class 1", …; `has_names` is then off.
+    Classes without names are called "class 0", "class 1", …; `has_names` is then off. A regression has no classes
+    but the `values`' scale.
     """
 
     model: nn.Module
@@ -28,6 +30,7 @@ class LoadedModel:
     labels: tuple[str, ...]
     has_names: bool
     device: torch.device
+    values: ValueScale | None = None
 
 
 def load(folder: str | Path, *, device: str = "cpu") -> LoadedModel:
@@ -43,9 +46,11 @@ def load(folder: str | Path, *, device: str = "cpu") -> LoadedModel:
     checkpoint = read_checkpoint(Path(folder))
     try:
         spec = input_spec(checkpoint.config, checkpoint.facts.get("input", {}))
+        plain = checkpoint.facts.get("values")
+        values = None if plain is None else from_plain(ValueScale, plain, "values")
     except ConfigError as error:
         raise ConfigError(f"{folder}/config.toml: {error}") from None
-    num_classes = getattr(checkpoint.config, "num_classes", 0)
+    num_classes = 0 if values is not None else getattr(checkpoint.config, "num_classes", 0)
     labels = checkpoint.labels or tuple(f"class {i}" for i in range(num_classes))
     if len(labels) != num_classes:
         raise ConfigError(f"{folder}/config.toml names {len(labels)} labels for {num_classes} classes")
@@ -61,6 +66,7 @@ def load(folder: str | Path, *, device: str = "cpu") -> LoadedModel:
         labels=labels,
         has_names=bool(checkpoint.labels),
         device=target,
+        values=values,
     )
 
 

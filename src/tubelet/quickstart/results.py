@@ -91,7 +91,7 @@ def collect(
 
 
 def tested(result: RunResult) -> VideoScores:
-    assert result.test is not None, "the data set of the quickstart has test videos"
+    assert isinstance(result.test, VideoScores), "the data set of the quickstart has test videos"
     return result.test
 
 

@@ -18,6 +18,8 @@ class OptimRecipe:
 
     `lr` and `min_lr` are for a batch of 256 and scale with the batch, as in every VideoMAE recipe. `batch_size`
     counts videos per step over all devices; views of repeated augmentation come on top and do not scale `lr`.
+
+    `decay_A_log` and `layer_decay_on="embedding"` are what VideoMamba's published code does (see `train.optim`).
     """
 
     lr: float
@@ -29,6 +31,8 @@ class OptimRecipe:
     weight_decay: float = 0.05
     weight_decay_end: float | None = None  # constant where None
     layer_decay: float = 1.0
+    layer_decay_on: Literal["all", "embedding"] = "all"
+    decay_A_log: bool = False  # noqa: N815 - the parameter's own name
     max_grad_norm: float | None = None
     ema: float | None = None  # decay per step of a moving average of the weights
 
@@ -78,10 +82,12 @@ class AugmentRecipe:
 class Recipe:
     """One training run.
 
+    "regression" predicts one number per video, with the model as a classifier of one class.
+
     `model` is a name in `tubelet.models.VARIANTS`; `overrides` are assignments to its config.
     """
 
-    task: Literal["classification", "masked"]
+    task: Literal["classification", "masked", "regression"]
     model: str
     overrides: tuple[str, ...] = ()
     input: InputSpec = field(default_factory=InputSpec)
@@ -93,6 +99,8 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.task == "regression" and (self.mix is not None or self.smoothing):
+            raise ConfigError("mix and smoothing are for classes; set mix=none smoothing=0 for a regression")
         if not 0 <= self.smoothing < 1:
             raise ConfigError(f"smoothing is {self.smoothing}; it must be from 0 up to 1")
         if not 0 <= self.mask_ratio < 1:

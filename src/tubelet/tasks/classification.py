@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float64, Int64
 from torch import Tensor, nn
 
 from tubelet.data.batch import ClipBatch, Failure
-from tubelet.data.erase import RandomErasing
+from tubelet.data.erase import RandomErasing, erase_views
 from tubelet.data.mix import MixConfig, apply_mix, draw_mix, mix_targets
 from tubelet.data.randomness import counter_generator
 from tubelet.data.transforms import to_model
@@ -16,6 +16,7 @@ from tubelet.errors import DataError
 from tubelet.losses import smoothed_targets, soft_target_cross_entropy
 from tubelet.metrics.accuracy import mean_class_accuracy, top_k_accuracy
 from tubelet.metrics.views import View, merge_views
+from tubelet.tasks.predicted import check_missing, check_some, windows_by_video
 from tubelet.tasks.task import Loss
 
 
@@ -27,6 +28,17 @@ class VideoScores:
     labels: Int64[Tensor, "videos"]
     names: tuple[str, ...]
     failures: tuple[Failure, ...]
+
+    def merge_windows(self) -> "VideoScores":
+        """The same for windows of videos: one row per video, the mean over its windows."""
+        videos, failures = windows_by_video(self.names, self.failures)
+        check_some(len(videos), failures)
+        return VideoScores(
+            scores=torch.stack([self.scores[places].mean(dim=0) for places in videos.values()]),
+            labels=torch.stack([self.labels[places[0]] for places in videos.values()]),
+            names=tuple(videos),
+            failures=failures,
+        )
 
 
 class Classification:
@@ -56,8 +68,7 @@ class Classification:
         labels = self._labels(batch)
         clips = to_model(batch.pixels, self.mean, self.std)
         if self.erasing is not None:
-            for i, clip in enumerate(clips):
-                clips[i] = self._erased(clip, i, batch)
+            erase_views(clips, batch.ids, self.erasing, self.seed)
         if self.mix is None:
             target = smoothed_targets(labels, self.num_classes, self.smoothing)
         else:
@@ -71,13 +82,6 @@ class Classification:
         logits = self.model(clips).float()
         hits = (logits.argmax(dim=1) == target.argmax(dim=1)).float().mean()
         return Loss(soft_target_cross_entropy(logits, target), {"accuracy": hits.detach()})
-
-    def _erased(
-        self, clip: Float[Tensor, "3 frames rows columns"], i: int, batch: ClipBatch
-    ) -> Float[Tensor, "3 frames rows columns"]:
-        assert self.erasing is not None
-        view = batch.ids[i]
-        return self.erasing(clip, counter_generator(self.seed, "erase", view.epoch, view.sample, view.view))
 
     @torch.inference_mode()
     def predict(self, loader: Iterable[ClipBatch]) -> VideoScores:
@@ -103,10 +107,7 @@ class Classification:
                 scores.append(probabilities)
                 labels.append(int(known[first[sample]]))
                 names.append(batch.names[first[sample]])
-        if not scores:
-            if not failures:
-                raise DataError("there are no videos to predict")
-            raise DataError(f"none of the {len(failures)} videos could be read: {failures[0].reason}")
+        check_some(len(scores), failures)
         return VideoScores(
             scores=torch.stack(scores),
             labels=torch.tensor(labels),
@@ -120,12 +121,7 @@ class Classification:
 
     def judge(self, predicted: VideoScores) -> dict[str, float]:
         """Figures for predictions; refused where videos are missing, unless that was allowed."""
-        if predicted.failures and not self.allow_missing:
-            total = len(predicted.failures) + len(predicted.names)
-            raise DataError(
-                f"{len(predicted.failures)} of {total} videos could not be read, so there is no score: "
-                f"{predicted.failures[0].reason} (allow missing videos to report one all the same)"
-            )
+        check_missing(len(predicted.names), predicted.failures, allowed=self.allow_missing)
         return {
             "top1": top_k_accuracy(predicted.scores, predicted.labels, 1),
             "top5": top_k_accuracy(predicted.scores, predicted.labels, 5),

@@ -11,14 +11,16 @@ from tubelet.data.augment import parse_randaugment
 from tubelet.data.datasets import FrameCache, VideoDataset, check_files
 from tubelet.data.erase import RandomErasing
 from tubelet.data.loader import TrainingOrder
-from tubelet.data.manifest import Sample
+from tubelet.data.sample import Sample
 from tubelet.data.splits import Splits
 from tubelet.data.transforms import FinetuneTransform, PretrainTransform
+from tubelet.data.values import ValueScale
 from tubelet.errors import ConfigError, DataError
 from tubelet.models import variant
 from tubelet.recipes.base import Recipe
 from tubelet.tasks.classification import Classification
 from tubelet.tasks.masked import MaskedPixels
+from tubelet.tasks.regression import Regression
 from tubelet.train.loop import LoopSettings
 from tubelet.train.schedule import CosineSchedule
 
@@ -83,7 +85,15 @@ class RunOptions:
 
 
 def fit_to_classes(recipe: Recipe, splits: Splits) -> Recipe:
-    """The recipe for as many classes as the data names; labels beyond the recipe's classes are an error."""
+    """The recipe for as many classes as the data names; labels beyond the recipe's classes are an error.
+
+    A regression gets its one output.
+    """
+    if recipe.task == "regression":
+        for sample in (*splits.train, *splits.val, *splits.test):
+            if sample.value is None:
+                raise DataError(f"{sample.path} has no value, and a regression needs one for every video")
+        return replace(recipe, overrides=(*recipe.overrides, "num_classes=1"))
     if recipe.task != "classification":
         return recipe
     if splits.classes:
@@ -130,9 +140,14 @@ def model_config(recipe: Recipe) -> Any:
 
 
 def build_task(
-    recipe: Recipe, model: nn.Module, config: Any, *, allow_missing: bool = False
-) -> Classification | MaskedPixels:
-    """The recipe's task around a model."""
+    recipe: Recipe,
+    model: nn.Module,
+    config: Any,
+    *,
+    scale: ValueScale | None = None,
+    allow_missing: bool = False,
+) -> Classification | MaskedPixels | Regression:
+    """The recipe's task around a model; a regression needs the `scale` of its training values."""
     spec = recipe.input
     if recipe.task == "masked":
         return MaskedPixels(
@@ -144,7 +159,18 @@ def build_task(
             seed=recipe.seed,
             allow_missing=allow_missing,
         )
-    erasing = recipe.augment.erasing
+    erasing = RandomErasing(probability=recipe.augment.erasing) if recipe.augment.erasing else None
+    if recipe.task == "regression":
+        assert scale is not None
+        return Regression(
+            model,
+            scale=scale,
+            mean=spec.mean,
+            std=spec.std,
+            erasing=erasing,
+            seed=recipe.seed,
+            allow_missing=allow_missing,
+        )
     return Classification(
         model,
         num_classes=config.num_classes,
@@ -152,7 +178,7 @@ def build_task(
         std=spec.std,
         smoothing=recipe.smoothing,
         mix=recipe.mix,
-        erasing=RandomErasing(probability=erasing) if erasing else None,
+        erasing=erasing,
         seed=recipe.seed,
         allow_missing=allow_missing,
     )
@@ -175,6 +201,7 @@ def training_set(recipe: Recipe, samples: list[Sample], cache: FrameCache | None
             ratio=augment.ratio,
             flip=augment.flip,
             num_views=augment.views,
+            antialias=spec.antialias,
         )
     return VideoDataset(samples=samples, plan=plan, transform=transform, seed=recipe.seed, cache=cache)
 
@@ -201,7 +228,7 @@ def default_micro_batch_size(recipe: Recipe) -> int:
     The measure is eight views of 16 frames of 224² pixels, about 4 GB of activations in ViT-S.
     """
     spec, batch_size = recipe.input, recipe.optim.batch_size
-    views = recipe.augment.views if recipe.task == "classification" else 1
+    views = 1 if recipe.task == "masked" else recipe.augment.views
     room = 8 * 16 * 224**2 / (views * spec.num_frames * spec.image_size**2)
     divisors = [size for size in range(1, batch_size + 1) if batch_size % size == 0]
     largest = max(size for size in divisors if size <= max(room, 2))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tubelet.config import first_difference, read_toml, to_plain, write_toml
-from tubelet.data.manifest import Sample
+from tubelet.data.sample import Sample
 from tubelet.data.splits import Splits
 from tubelet.errors import ConfigError
 from tubelet.recipes.base import Recipe
@@ -47,6 +47,11 @@ def decisive(recipe: Recipe, splits: Splits, init: Path | None, micro_batch_size
 
 
 def digest(samples: Sequence[Sample]) -> str:
-    """A short name for a list of videos and labels."""
-    lines = "\n".join(f"{sample.id}\t{sample.label}" for sample in samples)
-    return f"{len(samples)} videos, {hashlib.sha256(lines.encode()).hexdigest()[:16]}"
+    """A short name for a list of videos and labels, or values."""
+    lines = []
+    for sample in samples:
+        said = sample.label if sample.value is None else sample.value
+        # How long a video is decides its windows.
+        lines.append(f"{sample.id}\t{said}" + ("" if sample.seconds is None else f"\t{sample.seconds}"))
+    name = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+    return f"{len(samples)} videos, {name}"

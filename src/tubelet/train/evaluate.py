@@ -8,8 +8,11 @@ from tubelet.data.batch import ClipBatch
 from tubelet.data.datasets import FrameCache, VideoDataset
 from tubelet.data.input_spec import InputSpec
 from tubelet.data.loader import evaluation_loader
-from tubelet.data.manifest import Sample
+from tubelet.data.long_video import cut_windows
+from tubelet.data.sample import Sample
+from tubelet.data.values import ValueScale
 from tubelet.tasks.classification import Classification, VideoScores
+from tubelet.tasks.regression import Regression, VideoValues
 
 # Frame pixels per forward pass of a test: sixteen views of 16 × 224². More would only take memory.
 PIXELS_PER_PASS = 16 * 16 * 224**2
@@ -32,6 +35,21 @@ def evaluate_model(
     return evaluate_classifier(task, spec, samples, num_workers=num_workers, on_progress=on_progress)
 
 
+def evaluate_regressor(
+    model: nn.Module,
+    spec: InputSpec,
+    samples: Sequence[Sample],
+    *,
+    scale: ValueScale,
+    allow_missing: bool,
+    num_workers: int,
+    on_progress: Callable[[int], None] | None = None,
+) -> tuple[dict[str, float], VideoValues]:
+    """Figures and predicted values of a model that has no recipe at hand."""
+    task = Regression(model, scale=scale, mean=spec.mean, std=spec.std, allow_missing=allow_missing)
+    return evaluate_values(task, spec, samples, num_workers=num_workers, on_progress=on_progress)
+
+
 def evaluate_classifier(
     task: Classification,
     spec: InputSpec,
@@ -45,13 +63,45 @@ def evaluate_classifier(
 
     Missing videos are an error unless the task allows them.
     """
+    scores = task.predict(test_batches(spec, samples, num_workers, cache, on_progress))
+    if spec.window_seconds is not None and spec.merge_windows:
+        scores = scores.merge_windows()
+    return task.judge(scores), scores
+
+
+def evaluate_values(
+    task: Regression,
+    spec: InputSpec,
+    samples: Sequence[Sample],
+    *,
+    num_workers: int = 0,
+    cache: FrameCache | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> tuple[dict[str, float], VideoValues]:
+    """The same for a regression: figures, and the value predicted for every video."""
+    values = task.predict(test_batches(spec, samples, num_workers, cache, on_progress))
+    if spec.window_seconds is not None and spec.merge_windows:
+        values = values.merge_windows()
+    return task.judge(values), values
+
+
+def test_batches(
+    spec: InputSpec,
+    samples: Sequence[Sample],
+    num_workers: int,
+    cache: FrameCache | None,
+    on_progress: Callable[[int], None] | None,
+) -> Iterator[ClipBatch]:
+    """All views of all videos, or of their windows where `spec` cuts them."""
+    windows = cut_windows(samples, spec)
     loader = evaluation_loader(
-        evaluation_set(spec, samples, cache=cache),
+        evaluation_set(spec, windows, cache=cache),
         batch_size=videos_per_pass(spec),
         num_workers=num_workers,
     )
-    scores = task.predict(counted(loader, on_progress))
-    return task.judge(scores), scores
+    if on_progress is None:
+        return counted(loader, None)
+    return counted(loader, lambda done: on_progress(done * len(samples) // len(windows)))
 
 
 def videos_per_pass(spec: InputSpec) -> int:

@@ -2,13 +2,15 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+LayerDecayOn = Literal["all", "embedding"]
+
 # Tables and tokens that are learned but, like biases and norms, never decayed.
-UNDECAYED = ("position", "cls_token", "mask_token")
+UNDECAYED = ("position", "time_position", "cls_token", "mask_token", "D")
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,9 @@ class GroupKey:
 def layer_of(name: str, depth: int) -> int:
     """0 for the embedding, i + 1 for block i of an encoder, depth + 1 for what comes after.
 
+    `time_position` counts as what comes after: where video training starts from weights of images it starts
+    from zero, like a head, and should learn at the full rate.
+
     >>> [layer_of(n, depth=12) for n in ("encoder.embed.proj.weight", "encoder.blocks.3.norm1.bias", "head.bias")]
     [0, 4, 13]
     """
@@ -31,23 +36,38 @@ def layer_of(name: str, depth: int) -> int:
     return int(block[2]) + 1 if block else depth + 1
 
 
-def decays(name: str, parameter: Tensor) -> bool:
-    """Whether weight decay applies: not to vectors (norms, biases, scales), nor to positions and tokens."""
-    return parameter.ndim > 1 and name.rpartition(".")[2] not in UNDECAYED
+def decays(name: str, parameter: Tensor, *, decay_A_log: bool = False) -> bool:
+    """Whether weight decay applies: not to vectors (norms, biases, scales, the D of a selective scan), nor to
+    positions and tokens, nor to `A_log`, which decay would draw towards A = -1.
+    """
+    last = name.rpartition(".")[2]
+    return parameter.ndim > 1 and last not in UNDECAYED and (decay_A_log or last != "A_log")
 
 
-def param_groups(model: nn.Module, *, weight_decay: float, layer_decay: float = 1.0) -> list[dict[str, Any]]:
+def param_groups(
+    model: nn.Module,
+    *,
+    weight_decay: float,
+    layer_decay: float = 1.0,
+    decay_A_log: bool = False,
+    layer_decay_on: LayerDecayOn = "all",
+) -> list[dict[str, Any]]:
     """Trainable parameters grouped by learning rate scale and weight decay, for a torch optimizer.
 
     The scale is layer_decay^(depth + 1 - layer): 1 for the head, smaller towards the input (Clark et al. 2020;
     Bao et al. 2022). Every group carries its `lr_scale`, which `set_lr` multiplies into the schedule.
+
+    VideoMamba's published code decays `A_log` too (`decay_A_log`), and its last version slows down the embedding
+    alone, all blocks being at 1 (`layer_decay_on="embedding"`).
     """
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     depth = max((layer_of(name, depth=-1) for name, _ in named), default=0)
     groups: dict[GroupKey, dict[str, Any]] = {}
     for name, parameter in named:
-        scale = 1.0 if layer_decay == 1.0 else layer_decay ** (depth + 1 - layer_of(name, depth))
-        key = GroupKey(scale, decays(name, parameter))
+        layer = layer_of(name, depth)
+        full_rate = layer_decay == 1.0 or (layer > 0 and layer_decay_on == "embedding")
+        scale = 1.0 if full_rate else layer_decay ** (depth + 1 - layer)
+        key = GroupKey(scale, decays(name, parameter, decay_A_log=decay_A_log))
         decay = weight_decay if key.decays else 0.0
         group = groups.setdefault(
             key, {"params": [], "names": [], "lr_scale": scale, "weight_decay": decay, "decays": key.decays}

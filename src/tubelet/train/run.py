@@ -15,14 +15,17 @@ from tubelet.config import to_plain, write_toml
 from tubelet.data.datasets import FrameCache, VideoDataset
 from tubelet.data.input_spec import InputSpec
 from tubelet.data.loader import TrainingOrder, evaluation_loader, training_loader
-from tubelet.data.manifest import Sample
+from tubelet.data.long_video import cut_windows
 from tubelet.data.randomness import counter_seed
+from tubelet.data.sample import Sample
 from tubelet.data.splits import Splits, find_splits
+from tubelet.data.values import ValueScale, scale_of
 from tubelet.errors import ConfigError
 from tubelet.models import build_model
 from tubelet.recipes.base import Recipe
 from tubelet.tasks.classification import Classification, VideoScores
 from tubelet.tasks.masked import MaskedPixels
+from tubelet.tasks.regression import Regression, VideoValues
 from tubelet.train.build import (
     RunOptions,
     build_task,
@@ -37,7 +40,7 @@ from tubelet.train.checkpoint import TrainingState, load_newest_state, save_stat
 from tubelet.train.claim import claim_folder
 from tubelet.train.device import pick_device
 from tubelet.train.ema import Ema
-from tubelet.train.evaluate import counted, evaluate_classifier, evaluation_set
+from tubelet.train.evaluate import counted, evaluate_classifier, evaluate_values, evaluation_set
 from tubelet.train.log import MetricsLog, ProgressBar
 from tubelet.train.loop import LoopState, StepReport, train
 from tubelet.train.optim import param_groups
@@ -49,13 +52,14 @@ from tubelet.weights.files import Checkpoint, read_checkpoint, save_checkpoint
 class RunResult:
     """Where the model is and how good it is. `seconds` are of wall time, of this process only.
 
-    `test` holds the scores of every test video, and `failures` the videos that training could not read.
+    `test` holds the scores of every test video, or its predicted value, and `failures` the videos that training
+    could not read.
     """
 
     folder: Path
     model: Path
     metrics: dict[str, float]
-    test: VideoScores | None
+    test: VideoScores | VideoValues | None
     failures: dict[str, str]
     seconds: float
 
@@ -97,24 +101,31 @@ def wire(
 ) -> "WiredRun":
     """Build everything a run needs; a mistake in settings, lists or checkpoints shows here, before a step."""
     device = pick_device(options.device)
-    splits = find_splits(data, labelled=recipe.task == "classification", seed=recipe.seed)
+    values = recipe.task == "regression"
+    splits = find_splits(data, labelled=recipe.task != "masked", values=values, seed=recipe.seed)
     recipe = fit_to_classes(recipe, splits)
     check_videos(splits, allow_missing=options.allow_missing, max_bad_share=options.max_bad_share)
     config = model_config(recipe)
-    order = training_order(recipe, len(splits.train), options.micro_batch_size)
+    scale = scale_of(splits.train) if values else None
+    windows = cut_windows(splits.train, recipe.input)
+    order = training_order(recipe, len(windows), options.micro_batch_size)
     torch.manual_seed(counter_seed(recipe.seed, "weights"))
     model = build_model(config)
     if init is not None:
         start_from(model, config, init, console)
-    task = build_task(recipe, model, config)
-    learned = training_set(
-        recipe, splits.train, FrameCache(options.cache_bytes) if options.cache_bytes else None
-    )
+    task = build_task(recipe, model, config, scale=scale)
+    learned = training_set(recipe, windows, FrameCache(options.cache_bytes) if options.cache_bytes else None)
     evaluation_set(recipe.input, splits.test)  # its mistakes would else show after the training
     set_recompute(model.to(device), options.recompute)
     claim_folder(out, recipe, splits, init, order.micro_batch_size)
     optim = recipe.optim
-    groups = param_groups(model, weight_decay=optim.weight_decay, layer_decay=optim.layer_decay)
+    groups = param_groups(
+        model,
+        weight_decay=optim.weight_decay,
+        layer_decay=optim.layer_decay,
+        layer_decay_on=optim.layer_decay_on,
+        decay_A_log=optim.decay_A_log,
+    )
     return WiredRun(
         recipe=recipe,
         options=options,
@@ -122,6 +133,7 @@ def wire(
         config=config,
         device=device,
         splits=splits,
+        scale=scale,
         order=order,
         learned=learned,
         task=task,
@@ -141,9 +153,10 @@ class WiredRun:
     config: Any
     device: torch.device
     splits: Splits
+    scale: ValueScale | None  # of the values of a regression
     order: TrainingOrder
     learned: VideoDataset
-    task: Classification | MaskedPixels
+    task: Classification | MaskedPixels | Regression
     optimizer: torch.optim.Optimizer
     ema: Ema | None
     console: Console
@@ -195,6 +208,8 @@ class WiredRun:
     def keep_model(self) -> None:
         """Write the checkpoint folder that inference and fine-tuning open."""
         facts = {"input": to_plain(self.recipe.input), "source": {"recipe": to_plain(self.recipe)}}
+        if self.scale is not None:
+            facts["values"] = to_plain(self.scale)
         labels = self.splits.classes if self.recipe.task == "classification" else ()
         save_checkpoint(self.out / "model", Checkpoint(self.config, self.judged.state_dict(), labels, facts))
 
@@ -206,7 +221,7 @@ class WiredRun:
         )
         return {f"val_{name}": value for name, value in figures.items()}
 
-    def test(self) -> tuple[dict[str, float], VideoScores | None]:
+    def test(self) -> tuple[dict[str, float], VideoScores | VideoValues | None]:
         """Figures on the test videos with all views; nothing where there are no such videos."""
         if not self.splits.test:
             return {}, None
@@ -227,12 +242,18 @@ class WiredRun:
         allow_missing: bool,
         cache: FrameCache | None,
         on_progress: Callable[[int], None] | None,
-    ) -> tuple[dict[str, float], VideoScores | None]:
-        """Figures of the judged model on some videos, and their scores where it classifies."""
-        task = build_task(self.recipe, self.judged, self.config, allow_missing=allow_missing)
+    ) -> tuple[dict[str, float], VideoScores | VideoValues | None]:
+        """Figures of the judged model on some videos, and what it says of each where it says something."""
+        task = build_task(
+            self.recipe, self.judged, self.config, scale=self.scale, allow_missing=allow_missing
+        )
         workers = self.options.num_workers
         if isinstance(task, Classification):
             return evaluate_classifier(
+                task, spec, samples, num_workers=workers, cache=cache, on_progress=on_progress
+            )
+        if isinstance(task, Regression):
+            return evaluate_values(
                 task, spec, samples, num_workers=workers, cache=cache, on_progress=on_progress
             )
         one_view = replace(spec, num_clips=1, num_crops=1)
@@ -310,7 +331,7 @@ def start_from(model: nn.Module, config: Any, init: Path, console: Console) -> N
 def check_encoders(found: Any, wanted: Any, init: Path) -> None:
     """Raise where two encoders with tensors of the same shape compute different things."""
     for name in ("num_heads", "attention_scale", "layer_scale", "tubelet"):
-        ours, theirs = getattr(wanted, name), getattr(found, name)
+        ours, theirs = getattr(wanted, name, None), getattr(found, name, None)
         # The value of a layer scale is where it starts; that there is one is what counts.
         same = (ours is None) == (theirs is None) if name == "layer_scale" else ours == theirs
         if not same:

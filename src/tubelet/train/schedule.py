@@ -11,7 +11,9 @@ class CosineSchedule:
     """A straight ramp, then half a cosine, over optimizer steps.
 
     The ramp runs from `start` at step 0 to `peak` at step `warmup_steps` - 1; the cosine begins at `peak` again
-    and would reach `final` one step after the last, as in VideoMAE's training code.
+    and would reach `final` one step after the last, as in VideoMAE's and VideoMamba's training code. With
+    `ramp_ends_on_peak` off the ramp is one step longer: `peak` comes at step `warmup_steps` alone, as in training
+    on video and text. No step's value is below `floor`, neither on the ramp nor on the cosine.
     """
 
     peak: float
@@ -19,6 +21,8 @@ class CosineSchedule:
     num_steps: int
     warmup_steps: int = 0
     start: float = 0.0
+    ramp_ends_on_peak: bool = True
+    floor: float = 0.0
 
     def __post_init__(self) -> None:
         if self.num_steps < 1 or not 0 <= self.warmup_steps <= self.num_steps:
@@ -29,8 +33,12 @@ class CosineSchedule:
 
     def __call__(self, step: int) -> float:
         """The value at a step, counted from 0."""
+        return max(self._unbounded(step), self.floor)
+
+    def _unbounded(self, step: int) -> float:
         if step < self.warmup_steps:
-            ramp = step / (self.warmup_steps - 1) if self.warmup_steps > 1 else 0.0
+            length = self.warmup_steps - 1 if self.ramp_ends_on_peak else self.warmup_steps
+            ramp = step / length if length else 0.0
             return self.start + (self.peak - self.start) * ramp
         turn = math.pi * (step - self.warmup_steps) / (self.num_steps - self.warmup_steps)
         return self.final + 0.5 * (self.peak - self.final) * (1 + math.cos(turn))

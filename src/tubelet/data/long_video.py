@@ -1,0 +1,93 @@
+"""Long videos in windows of seconds: each a sample in training, all of them together in a test."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from tubelet.data.input_spec import InputSpec
+from tubelet.data.sample import Sample
+from tubelet.data.video import Video
+from tubelet.errors import VideoError
+
+
+def time_windows(duration: float, window: float, hop: float) -> list[tuple[float, float]]:
+    """(start, end) of windows that open every `hop` seconds of a video; all three count seconds.
+
+    A window that runs over the end stops there, and is left out where less than half of it would remain. A
+    video shorter than one window is one window. This is the rule of VideoMamba on LVU.
+
+    >>> time_windows(95.0, window=60.0, hop=16.0)
+    [(0.0, 60.0), (16.0, 76.0), (32.0, 92.0), (48.0, 95.0), (64.0, 95.0)]
+    """
+    if duration < window:
+        return [(0.0, duration)]
+    windows = []
+    start = 0.0
+    while duration - start >= window / 2:
+        windows.append((start, min(start + window, duration)))
+        start = hop * len(windows)
+    return windows
+
+
+def cut_windows(samples: Sequence[Sample], spec: InputSpec) -> list[Sample]:
+    """The windows of every video that `spec` asks for, in order; the videos themselves where it asks for none.
+
+    How long a video is says its list; else the file is asked. One that cannot be read stays whole, so that
+    reading it fails where failures are counted.
+    """
+    if spec.window_seconds is None:
+        return list(samples)
+    hop = spec.window_seconds if spec.window_hop is None else spec.window_hop
+    found = []
+    for sample in samples:
+        duration = length_in_seconds(sample)
+        if duration is None:
+            found.append(sample)
+            continue
+        windows = time_windows(duration, spec.window_seconds, hop)
+        found.extend(
+            replace(sample, id=f"{sample.id}@{start:g}-{end:g}s", window=(start, end))
+            for start, end in windows
+        )
+    return found
+
+
+def length_in_seconds(sample: Sample) -> float | None:
+    """How long a video is; None where neither its list nor its file tells."""
+    if sample.seconds is not None:
+        return sample.seconds
+    try:
+        with Video(sample.path) as video:
+            return video.duration
+    except VideoError:
+        return None
+
+
+def frames_within(video: Video, window: tuple[float, float]) -> range:
+    """The frames that appear from `window[0]` to `window[1]` seconds after the first, those two included.
+
+    As published, a window that closes at 60 s still has the frame that appears then.
+    """
+    seconds = video.seconds - video.seconds[0]
+    # Times are sums of fractions; a microsecond keeps a frame at exactly 16 s from falling before it.
+    first = int(torch.searchsorted(seconds, window[0] - 1e-6))
+    last = int(torch.searchsorted(seconds, window[1] + 1e-6))
+    if first == last:
+        raise VideoError(
+            f"{video.source}: has no frames from {window[0]:g} to {window[1]:g} s; it lasts "
+            f"{video.duration:g} s, so its list or the windows are wrong"
+        )
+    return range(first, last)
+
+
+def test_frames(video: Video, spec: InputSpec) -> Int64[Tensor, "clips frames"]:
+    """The frames of all clips of a test, window after window."""
+    plan = spec.test_plan()
+    if spec.window_seconds is None:
+        return plan(len(video), None)
+    hop = spec.window_seconds if spec.window_hop is None else spec.window_hop
+    inside = [frames_within(video, ends) for ends in time_windows(video.duration, spec.window_seconds, hop)]
+    return torch.cat([frames.start + plan(len(frames), None) for frames in inside])

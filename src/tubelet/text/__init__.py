@@ -1,0 +1,1 @@
+"""Text as models want it: captions, prompts, tokens."""

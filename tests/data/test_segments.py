@@ -1,0 +1,91 @@
+import itertools
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tubelet.data.segments import EqualIntervals, EvenSegments, UniformSegments, frames_at_rate
+from tubelet.errors import ConfigError, VideoError
+
+
+@given(length=st.integers(1, 300), num_frames=st.integers(1, 40))
+def test_uniform_segments_reach_from_the_first_frame_to_the_last(length: int, num_frames: int):
+    segments = UniformSegments(num_frames=num_frames).segments(length)
+    assert len(segments) == num_frames
+    assert (segments[0][0], segments[-1][1]) == (0, length - 1)
+    assert all(ours[1] == following[0] for ours, following in itertools.pairwise(segments))
+
+
+@given(length=st.integers(1, 300), num_frames=st.integers(1, 40), seed=st.integers(0, 99))
+def test_a_training_clip_has_one_frame_of_each_segment(length: int, num_frames: int, seed: int):
+    plan = UniformSegments(num_frames=num_frames)
+    clip = plan(length, torch.Generator().manual_seed(seed))[0].tolist()
+    for frame, (first, last) in zip(clip, plan.segments(length), strict=True):
+        assert first <= frame <= last
+
+
+def test_training_draws_both_ends_of_a_segment():
+    plan = UniformSegments(num_frames=2)
+    clips = torch.cat([plan(7, torch.Generator().manual_seed(seed)) for seed in range(200)])
+    assert [set(column.tolist()) for column in clips.T] == [{0, 1, 2, 3}, {3, 4, 5, 6}]
+
+
+def test_the_clips_of_a_uniform_test_differ_and_lie_between_each_other():
+    clips = UniformSegments(num_frames=8, num_clips=4)(300)
+    assert (clips.T.flatten().diff() > 0).all()
+
+
+@given(length=st.integers(1, 60), num_frames=st.integers(1, 40))
+def test_equal_intervals_give_every_frame_of_a_short_video_once_and_then_its_last(
+    length: int, num_frames: int
+):
+    clip = EqualIntervals(num_frames=num_frames)(length)[0].tolist()
+    if length <= num_frames:
+        assert clip == [*range(length), *[length - 1] * (num_frames - length)]
+    else:
+        assert len(set(clip)) == num_frames
+
+
+def test_intervals_are_drawn_from_whole_and_without_overlap():
+    plan = EqualIntervals(num_frames=3)
+    clips = torch.cat([plan(9, torch.Generator().manual_seed(seed)) for seed in range(200)])
+    assert [set(column.tolist()) for column in clips.T] == [{0, 1, 2}, {3, 4, 5}, {6, 7, 8}]
+
+
+def test_padding_as_published_repeats_one_frame_in_the_later_clips():
+    plain, padded = (
+        EvenSegments(num_frames=8, num_clips=4, published_padding=padding)(300) for padding in (False, True)
+    )
+    assert plain.unique().numel() == 32
+    assert padded.unique().numel() == 16
+
+
+@pytest.mark.parametrize("num_clips", [1, 2])
+def test_up_to_two_clips_need_no_padding(num_clips: int):
+    clips = [
+        EvenSegments(num_frames=8, num_clips=num_clips, published_padding=padding)(50)
+        for padding in (True, False)
+    ]
+    assert torch.equal(*clips)
+
+
+def test_the_number_of_frames_at_a_rate_follows_the_length():
+    assert frames_at_rate(300, fps=30.0, frames_per_second=2.0).tolist()[:3] == [8, 22, 38]
+    assert len(frames_at_rate(300, fps=30.0, frames_per_second=2.0)) == 20
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda: frames_at_rate(10, fps=0.0, frames_per_second=1.0), ConfigError),
+        (lambda: frames_at_rate(10, fps=25.0, frames_per_second=-1.0), ConfigError),
+        (lambda: frames_at_rate(0, fps=25.0, frames_per_second=1.0), VideoError),
+        (lambda: UniformSegments(num_frames=0), ConfigError),
+        (lambda: EqualIntervals(num_frames=0), ConfigError),
+    ],
+)
+def test_nonsense_is_refused(make: Callable[[], object], error: type[Exception]):
+    with pytest.raises(error):
+        make()
