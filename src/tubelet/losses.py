@@ -1,5 +1,7 @@
 """Losses as functions of predictions and targets."""
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -32,3 +34,18 @@ def box_loss(
 ) -> Float[Tensor, ""]:
     """Binary cross entropy averaged over all entries, times the number of boxes, as VideoMAE trains on AVA."""
     return F.binary_cross_entropy_with_logits(logits, labels) * len(logits)
+
+
+def alignment_loss(
+    student: Float[Tensor, "*places dim"],
+    target: Float[Tensor, "*places dim"],
+    kind: Literal["l2", "mse", "smooth_l1"] = "l2",
+) -> Float[Tensor, ""]:
+    """How far a student's features are from its teacher's, the mean over all places.
+
+    "l2" is 2 - 2 cos, the squared distance of vectors that the caller has brought to unit length: VideoMamba's
+    loss in masked pre-training and in self-distillation. The others are averages over single channels.
+    """
+    if kind == "l2":
+        return (2 - 2 * (student * target).sum(dim=-1)).mean()
+    return F.mse_loss(student, target) if kind == "mse" else F.smooth_l1_loss(student, target)

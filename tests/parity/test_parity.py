@@ -4,10 +4,28 @@ from pathlib import Path
 
 import pytest
 
-from tests.parity import kinds_pixels, kinds_sampling, kinds_training, kinds_videomae
+from tests.parity import (
+    kinds_clip,
+    kinds_pixels,
+    kinds_protocols,
+    kinds_sampling,
+    kinds_training,
+    kinds_videomae,
+    kinds_videomamba,
+)
 from tests.parity.case import Case, read_cases
 
-CHECKS = {**kinds_sampling.CHECKS, **kinds_pixels.CHECKS, **kinds_training.CHECKS, **kinds_videomae.CHECKS}
+CHECKS = {
+    **kinds_sampling.CHECKS,
+    **kinds_pixels.CHECKS,
+    **kinds_training.CHECKS,
+    **kinds_videomae.CHECKS,
+    **kinds_videomamba.CHECKS,
+    **kinds_clip.CHECKS,
+    **kinds_protocols.CHECKS,
+}
+# Recorded ahead of the code: video-text retrieval is not built yet.
+TO_COME = ("videomamba.multimodal", "retrieval.metrics", "retrieval.rerank")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -19,6 +37,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def test_agrees_with_the_published_code(case: Case):
+    if case.kind in TO_COME:
+        pytest.skip(f"{case.kind} is not built yet")
     check = CHECKS.get(case.kind)
     if check is None:
         pytest.fail(

@@ -85,3 +85,23 @@ def test_a_part_that_is_missing_cannot_be_put_together(missing: str):
 def test_a_long_list_is_cut_and_counted():
     assert listing(["a", "b", "c"], most=2) == "a, b and 1 more"
     assert listing(["a", "b"], most=2) == "a, b"
+
+
+SHAPED = (Move("kernel", "proj", unsqueeze=2), Move("head", "last", transpose=True))
+
+
+def test_an_axis_of_length_one_is_put_in_and_a_matrix_turned_over_and_back():
+    source = {"kernel": torch.randn(4, 3, 8, 8), "head": torch.randn(5, 2)}
+    ours = to_ours(source, SHAPED)
+    assert torch.equal(ours["proj"][:, :, 0], source["kernel"])
+    assert ours["proj"].shape == (4, 3, 1, 8, 8)
+    assert torch.equal(ours["last"], source["head"].T)
+    back = to_official(ours, SHAPED)
+    assert all(torch.equal(back[key], value) for key, value in source.items())
+
+
+def test_what_has_no_such_axis_or_is_no_matrix_is_named():
+    with pytest.raises(WeightsError, match=r"proj has shape \(4, 3, 2, 8, 8\); size 2 of it should be 1"):
+        to_official({"proj": torch.zeros(4, 3, 2, 8, 8)}, SHAPED)
+    with pytest.raises(WeightsError, match=r"head has shape \(5,\); a matrix was expected"):
+        to_ours({"head": torch.zeros(5)}, SHAPED)

@@ -6,7 +6,7 @@ from torch import nn
 
 from tubelet.config import unknown_key
 from tubelet.errors import ConfigError
-from tubelet.models import detector, videomae
+from tubelet.models import clip, detector, videomae, videomamba, videomamba_pretrain
 from tubelet.models.backbone import Backbone
 
 __all__ = ["ARCHITECTURES", "VARIANTS", "Backbone", "architecture_of", "build_model", "variant"]
@@ -16,10 +16,19 @@ ARCHITECTURES: dict[str, tuple[type, type[nn.Module]]] = {
     "videomae_classifier": (videomae.ClassifierConfig, videomae.VideoMAEClassifier),
     "videomae_pretrainer": (videomae.PretrainerConfig, videomae.VideoMAEPretrainer),
     "videomae_detector": (detector.DetectorConfig, detector.VideoMAEDetector),
+    "videomamba_classifier": (videomamba.ClassifierConfig, videomamba.VideoMambaClassifier),
+    "videomamba_pretrainer": (videomamba_pretrain.PretrainerConfig, videomamba_pretrain.VideoMambaPretrainer),
+    "clip_image_tower": (clip.ImageTowerConfig, clip.ImageTower),
 }
 
 # Every size of every family, by the name that commands and recipes use.
-VARIANTS: dict[str, Any] = {**videomae.VARIANTS, **detector.VARIANTS}
+VARIANTS: dict[str, Any] = {
+    **videomae.VARIANTS,
+    **detector.VARIANTS,
+    **videomamba.VARIANTS,
+    **videomamba_pretrain.VARIANTS,
+    **clip.VARIANTS,
+}
 
 
 def variant(name: str) -> Any:

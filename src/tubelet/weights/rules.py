@@ -16,11 +16,17 @@ from tubelet.errors import WeightsError
 
 @dataclass(frozen=True)
 class Move:
-    """One official tensor is one of ours; `squeeze` leading axes of length 1 are dropped on the way."""
+    """One official tensor is one of ours.
+
+    On the way `squeeze` leading axes of length 1 are dropped, a new axis of length 1 is put at `unsqueeze` (an
+    image kernel as one of a single frame), and `transpose` turns a matrix over.
+    """
 
     official: str
     ours: str
     squeeze: int = 0
+    unsqueeze: int | None = None
+    transpose: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ def to_ours(official: Mapping[str, Tensor], rules: Sequence[Rule]) -> dict[str, 
         if rule is None:
             unclaimed.append(key)
         elif isinstance(rule, Move):
-            converted[rule.ours.format(**fields)] = _squeeze(key, tensor, rule.squeeze)
+            converted[rule.ours.format(**fields)] = _moved(key, tensor, rule)
         elif isinstance(rule, Split):
             if tensor.shape[0] % len(rule.ours):
                 raise WeightsError(
@@ -86,7 +92,7 @@ def to_official(ours: Mapping[str, Tensor], rules: Sequence[Rule]) -> dict[str, 
         if rule is None:
             unclaimed.append(key)
         elif isinstance(rule, Move):
-            converted[rule.official.format(**fields)] = tensor[(None,) * rule.squeeze]
+            converted[rule.official.format(**fields)] = _moved_back(key, tensor, rule)
         elif isinstance(rule, Split) and rule.official.format(**fields) not in converted:
             parts = [pattern.format(**fields) for pattern in rule.ours]
             missing = [part for part in parts if part not in ours]
@@ -130,7 +136,30 @@ def _match(pattern: str, key: str) -> dict[str, str] | None:
     return found.groupdict() if found else None
 
 
-def _squeeze(key: str, tensor: Tensor, axes: int) -> Tensor:
-    if any(size != 1 for size in tensor.shape[:axes]):
-        raise WeightsError(f"{key} has shape {tuple(tensor.shape)}; its first {axes} sizes should be 1")
-    return tensor.reshape(tensor.shape[axes:])
+def _moved(key: str, tensor: Tensor, rule: Move) -> Tensor:
+    if any(size != 1 for size in tensor.shape[: rule.squeeze]):
+        raise WeightsError(
+            f"{key} has shape {tuple(tensor.shape)}; its first {rule.squeeze} sizes should be 1"
+        )
+    tensor = tensor.reshape(tensor.shape[rule.squeeze :])
+    if rule.unsqueeze is not None:
+        tensor = tensor.unsqueeze(rule.unsqueeze)
+    return _matrix(key, tensor).T.contiguous() if rule.transpose else tensor
+
+
+def _moved_back(key: str, tensor: Tensor, rule: Move) -> Tensor:
+    if rule.transpose:
+        tensor = _matrix(key, tensor).T.contiguous()
+    if rule.unsqueeze is not None:
+        if tensor.shape[rule.unsqueeze : rule.unsqueeze + 1] != (1,):
+            raise WeightsError(
+                f"{key} has shape {tuple(tensor.shape)}; size {rule.unsqueeze} of it should be 1"
+            )
+        tensor = tensor.squeeze(rule.unsqueeze)
+    return tensor[(None,) * rule.squeeze]
+
+
+def _matrix(key: str, tensor: Tensor) -> Tensor:
+    if tensor.ndim != 2:
+        raise WeightsError(f"{key} has shape {tuple(tensor.shape)}; a matrix was expected")
+    return tensor
