@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import sysconfig
 from pathlib import Path
 from typing import Any
@@ -59,7 +58,3 @@ def compile_kernels(folder: Path) -> str:
     finally:
         unfinished.unlink(missing_ok=True)
     return ""
-
-
-if __name__ == "__main__":  # python hatch_build.py: compile in place after changing a kernel
-    sys.exit(compile_kernels(Path(__file__).parent / OPS) or 0)

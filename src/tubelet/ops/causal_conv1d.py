@@ -75,7 +75,7 @@ def _conv(x: Tensor, weight: Tensor, bias: Tensor | None, *, silu: bool, reverse
         raise ConfigError(f"the bias is {tuple(bias.shape)}; {x.shape[-1]} channels need {shape}")
     if min(x.shape) < 1:
         raise ConfigError(f"x is {tuple(x.shape)}; a convolution needs at least 1 clip, step and channel")
-    if kernels_run(x):
+    if weight.shape[-1] <= causal_conv1d_cpu.MAX_TAPS and kernels_run(x):
         return fused_conv(x, weight, bias, silu, list(reverse))
     return conv_definition(x, weight, bias, silu=silu, reverse=reverse)
 
@@ -92,6 +92,23 @@ def fused_conv_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of x, weight and bias in float32; an empty one for a bias that was not given."""
     return causal_conv1d_cpu.conv_backward(x, weight, bias, silu, tuple(reverse), grad_out)
+
+
+@fused_conv.register_kernel("cuda")
+def _(x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, reverse: list[bool]) -> Tensor:
+    # Imported here: Triton is not on every machine.
+    from tubelet.ops import causal_conv1d_triton
+
+    return causal_conv1d_triton.conv_forward(x, weight, bias, silu, tuple(reverse))
+
+
+@fused_conv_backward.register_kernel("cuda")
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, reverse: list[bool], grad_out: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    from tubelet.ops import causal_conv1d_triton
+
+    return causal_conv1d_triton.conv_backward(x, weight, bias, silu, tuple(reverse), grad_out)
 
 
 @fused_conv.register_fake

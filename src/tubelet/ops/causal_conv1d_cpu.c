@@ -4,6 +4,7 @@
 #include "lanes.h"
 
 #define TILE 64
+#define MAX_TAPS 64
 
 #ifndef SOURCE_HASH
 #define SOURCE_HASH ""
@@ -39,21 +40,30 @@ INLINE void store_some(float *p, lanes v, int64_t count) {
 }
 
 /* The step that tap j of direction k reads for an output at step l; the last tap reads l itself. */
-INLINE int64_t source(const conv_problem *p, int64_t k, int64_t l, int64_t j) {
-    int64_t back = p->taps - 1 - j;
+INLINE int64_t source(const conv_problem *p, int64_t k, int64_t l, int64_t j, int64_t taps) {
+    int64_t back = taps - 1 - j;
     return p->reversed >> k & 1 ? l + back : l - back;
 }
 
-INLINE lanes before_silu(const conv_problem *p, const float *x, int64_t k, int64_t l, int64_t e) {
-    int64_t count = p->channels - e;
+/* Sixteen channels before SiLU. `inside` says that every tap reads a step that exists. */
+INLINE lanes weighted(const conv_problem *p, const float *x, int64_t k, int64_t l, int64_t e, int64_t count,
+                      int64_t taps, int inside) {
     lanes sum = p->bias ? load_some(p->bias + k * p->channels + e, count) : (lanes){0};
-    for (int64_t j = 0; j < p->taps; j++) {
-        int64_t from = source(p, k, l, j);
-        if (from < 0 || from >= p->length) continue;
-        sum += load_some(p->weight + (k * p->taps + j) * p->channels + e, count) *
-               load_some(x + from * p->x_stride[1] + e, count);
+    const float *weight = p->weight + k * taps * p->channels + e;
+#pragma GCC unroll 4
+    for (int64_t j = 0; j < taps; j++) {
+        int64_t from = source(p, k, l, j, taps);
+        if (!inside && (from < 0 || from >= p->length)) continue;
+        sum += load_some(weight + j * p->channels, count) * load_some(x + from * p->x_stride[1] + e, count);
     }
     return sum;
+}
+
+INLINE lanes before_silu(const conv_problem *p, const float *x, int64_t k, int64_t l, int64_t e) {
+    int64_t count = p->channels - e, reach = p->taps - 1;
+    int inside = l >= reach && l + reach < p->length;
+    if (p->taps == 4 && inside && count >= LANES) return weighted(p, x, k, l, e, LANES, 4, 1);
+    return weighted(p, x, k, l, e, count, p->taps, inside);
 }
 
 FOR_EVERY_CPU int64_t conv_forward(const conv_problem *p, int64_t first_unit, int64_t last_unit, void *memory) {
@@ -76,7 +86,8 @@ FOR_EVERY_CPU int64_t conv_forward(const conv_problem *p, int64_t first_unit, in
 }
 
 /* Gradients before SiLU, of the tile and of the steps around it that read the same inputs. */
-INLINE void gradients_before_silu(const conv_problem *p, int64_t clip, int64_t first, int64_t end, float *memory) {
+INLINE void gradients_before_silu(const conv_problem *p, int64_t clip, int64_t first, int64_t end,
+                                  float *memory) {
     const float *x = p->x + clip * p->x_stride[0];
     for (int64_t k = 0; k < p->directions; k++)
         for (int64_t l = first; l < end; l++) {
@@ -93,6 +104,32 @@ INLINE void gradients_before_silu(const conv_problem *p, int64_t clip, int64_t f
         }
 }
 
+/* Up to sixteen channels of one direction of a tile; `before` holds gradients before SiLU from step `around` on.
+   Sums over the tile stay in registers where the number of taps is known. */
+INLINE void backward_lanes(const conv_problem *p, const float *before, const float *x, float *grad_x, int64_t unit,
+                           int64_t k, int64_t e, int64_t count, int64_t around, int64_t first, int64_t end, int64_t taps,
+                           int inside) {
+    int64_t own = unit * p->directions + k;
+    lanes to_bias = {0}, to_weight[MAX_TAPS];
+    for (int64_t j = 0; j < taps; j++) to_weight[j] = (lanes){0};
+    for (int64_t l = first; l < end; l++) {
+        lanes g = load_some(before + (l - around) * p->channels + e, count);
+        lanes to_x = k ? load_some(grad_x + l * p->channels + e, count) : (lanes){0};
+        to_bias += g;
+#pragma GCC unroll 4
+        for (int64_t j = 0; j < taps; j++) {
+            int64_t from = source(p, k, l, j, taps), reader = 2 * l - from;
+            if (inside || (from >= 0 && from < p->length)) to_weight[j] += g * load_some(x + from * p->x_stride[1] + e, count);
+            if (inside || (reader >= 0 && reader < p->length))
+                to_x += load_some(p->weight + (k * taps + j) * p->channels + e, count) *
+                        load_some(before + (reader - around) * p->channels + e, count);
+        }
+        store_some(grad_x + l * p->channels + e, to_x, count);
+    }
+    if (p->bias) store_some(p->grad_bias + own * p->channels + e, to_bias, count);
+    for (int64_t j = 0; j < taps; j++) store_some(p->grad_weight + (own * taps + j) * p->channels + e, to_weight[j], count);
+}
+
 FOR_EVERY_CPU int64_t conv_backward(const conv_problem *p, int64_t first_unit, int64_t last_unit, void *memory) {
     int64_t tiles = (p->length + TILE - 1) / TILE, reach = p->taps - 1;
     for (int64_t unit = first_unit; unit < last_unit; unit++) {
@@ -101,34 +138,16 @@ FOR_EVERY_CPU int64_t conv_backward(const conv_problem *p, int64_t first_unit, i
         int64_t around = first - reach > 0 ? first - reach : 0;
         int64_t until = end + reach < p->length ? end + reach : p->length;
         const float *x = p->x + clip * p->x_stride[0];
+        float *grad_x = p->grad_x + clip * p->length * p->channels;
         gradients_before_silu(p, clip, around, until, memory);
         for (int64_t k = 0; k < p->directions; k++) {
             const float *before = (const float *)memory + k * (until - around) * p->channels;
-            for (int64_t l = first; l < end; l++) {
-                const float *g_row = before + (l - around) * p->channels;
-                float *grad_x = p->grad_x + (clip * p->length + l) * p->channels;
-                int64_t own = unit * p->directions + k;
-                for (int64_t e = 0; e < p->channels; e += LANES) {
-                    int64_t count = p->channels - e;
-                    lanes g = load_some(g_row + e, count), to_x = {0};
-                    if (k) to_x = load_some(grad_x + e, count);
-                    if (p->bias) {
-                        float *sum = p->grad_bias + own * p->channels + e;
-                        store_some(sum, load_some(sum, count) + g, count);
-                    }
-                    for (int64_t j = 0; j < p->taps; j++) {
-                        int64_t from = source(p, k, l, j), reader = 2 * l - from;
-                        if (from >= 0 && from < p->length) {
-                            float *sum = p->grad_weight + (own * p->taps + j) * p->channels + e;
-                            store_some(sum, load_some(sum, count) + g * load_some(x + from * p->x_stride[1] + e, count),
-                                       count);
-                        }
-                        if (reader >= 0 && reader < p->length)
-                            to_x += load_some(p->weight + (k * p->taps + j) * p->channels + e, count) *
-                                    load_some(before + (reader - around) * p->channels + e, count);
-                    }
-                    store_some(grad_x + e, to_x, count);
-                }
+            for (int64_t e = 0; e < p->channels; e += LANES) {
+                int inside = first >= reach && end + reach <= p->length;
+                if (p->taps == 4 && inside && p->channels - e >= LANES)
+                    backward_lanes(p, before, x, grad_x, unit, k, e, LANES, around, first, end, 4, 1);
+                else
+                    backward_lanes(p, before, x, grad_x, unit, k, e, p->channels - e, around, first, end, p->taps, 0);
             }
         }
     }

@@ -9,6 +9,9 @@ from torch import Tensor
 from tubelet.ops.compiled import in_ranges, library
 
 
+MAX_TAPS = 64  # of the C file
+
+
 class _Problem(ctypes.Structure):
     """`conv_problem` of the C file, field by field."""
 

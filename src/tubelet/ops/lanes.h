@@ -60,10 +60,11 @@ INLINE lanes exp_at_most(lanes x) {
 
 INLINE lanes sigmoid(lanes x) { return 1.0f / (1.0f + exp_at_most(-x)); }
 
-/* log(1 + e^x) = max(x, 0) + log(1 + e^-|x|), and log(1 + e) = 2 atanh(e / (2 + e)). */
-INLINE lanes softplus_of(lanes x) {
+/* log(1 + e^x) = max(x, 0) + log(1 + e^-|x|), and log(1 + e) = 2 atanh(e / (2 + e)); with its slope, sigmoid(x). */
+INLINE lanes softplus_of(lanes x, lanes *slope) {
     lanes positive = choose(x > 0.0f, x, splat(0.0f));
     lanes e = exp_at_most(choose(x > 0.0f, -x, x));
+    *slope = choose(x > 0.0f, splat(1.0f), e) / (1.0f + e);
     lanes s = e / (2.0f + e), t = s * s;
     lanes p = 0.1408916711807251f * t + 0.13980300724506378f;
     p = p * t + 0.20012454688549042f;
@@ -71,6 +72,5 @@ INLINE lanes softplus_of(lanes x) {
     p = p * t + 1.0f;
     return positive + 2.0f * s * p;
 }
-
 
 #endif

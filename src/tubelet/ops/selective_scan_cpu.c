@@ -47,6 +47,12 @@ typedef struct {
     float grad_C[TILE][STATES][LANES];
 } scratch;
 
+/* Whether a decay can be above 1, and a state grow without bounds. */
+int64_t any_positive(const float *values, int64_t count) {
+    for (int64_t i = 0; i < count; i++)
+        if (values[i] > 0) return 1;
+    return 0;
+}
 int64_t scratch_bytes(void) { return (int64_t)sizeof(scratch) + 64; }
 int64_t tile_steps(void) { return TILE; }
 int64_t unit_lanes(void) { return WIDTH; }
@@ -62,6 +68,14 @@ INLINE void read_row(float *row, const float *from, int64_t count) {
 }
 INLINE void write_row(float *to, const float *row, int64_t count) {
     memcpy(to, row, sizeof(float) * (size_t)count);
+}
+
+/* Asks for a row that a later tile will read: rows lie far apart, so the processor does not foresee them. */
+INLINE void fetch_row(const float *from) {
+    for (int i = 0; i < ROW; i += LANES) __builtin_prefetch(from + i);
+}
+INLINE void fetch_row_to_write(const float *to) {
+    for (int i = 0; i < ROW; i += LANES) __builtin_prefetch(to + i, 1);
 }
 
 /* Where a unit works. */
@@ -111,21 +125,31 @@ INLINE int64_t position(const problem *p, const place *at, int64_t step) {
     return at->reversed ? p->length - 1 - step : step;
 }
 
+/* The position that the same step of the next tile has; the backward pass goes through tiles from the last on. */
+INLINE int64_t next_tile(const problem *p, const place *at, int64_t step, int backward) {
+    int64_t next = backward ? step - TILE : step + TILE;
+    return position(p, at, next < 0 || next >= p->length ? step : next);
+}
+
 /* Steps and inputs of a tile; returns how many deltas are not numbers. */
 INLINE int64_t stage(const problem *p, const place *at, int64_t first, int steps, scratch *s, int slope) {
     ints bad = {0};
+    const float *u = p->u + at->direction * p->u_stride[0] + at->clip * p->u_stride[1] + at->channel;
+    const float *delta =
+        p->delta + at->direction * p->delta_stride[0] + at->clip * p->delta_stride[1] + at->channel;
     for (int t = 0; t < steps; t++) {
-        int64_t l = position(p, at, first + t);
-        read_row(s->u[t], p->u + at->direction * p->u_stride[0] + at->clip * p->u_stride[1] +
-                              l * p->u_stride[2] + at->channel, at->count);
-        read_row(s->step[t], p->delta + at->direction * p->delta_stride[0] + at->clip * p->delta_stride[1] +
-                                 l * p->delta_stride[2] + at->channel, at->count);
+        int64_t l = position(p, at, first + t), next = next_tile(p, at, first + t, slope);
+        fetch_row(u + next * p->u_stride[2]);
+        fetch_row(delta + next * p->delta_stride[2]);
+        read_row(s->u[t], u + l * p->u_stride[2], at->count);
+        read_row(s->step[t], delta + l * p->delta_stride[2], at->count);
         for (int64_t j = 0; j < at->num_lanes; j++) {
             lanes d = load(&s->step[t][j * LANES]);
             if (p->bias) d += load(p->bias + shared_lanes(p, at, j) * LANES);
             bad -= d != d;
-            if (slope) store(&s->slope[t][j * LANES], p->softplus ? sigmoid(d) : splat(1.0f));
-            store(&s->step[t][j * LANES], p->softplus ? softplus_of(d) : d);
+            lanes open = splat(1.0f);
+            store(&s->step[t][j * LANES], p->softplus ? softplus_of(d, &open) : d);
+            if (slope) store(&s->slope[t][j * LANES], open);
         }
     }
     int64_t total = 0;
@@ -159,6 +183,8 @@ INLINE void forward_steps(const problem *p, scratch *s, int64_t j, int steps, co
                           const float *Cc, float h[STATES][LANES], int masked, int blank_first, int plain) {
     int constant_B = plain ? 0 : (int)p->constant_B, constant_C = plain ? 0 : (int)p->constant_C;
     int growing = plain ? 0 : (int)p->growing;
+    lanes state[STATES];
+    for (int n = 0; n < STATES; n++) state[n] = load(h[n]);
     for (int t = 0; t < steps; t++) {
         lanes step = load(&s->step[t][j * LANES]);
         lanes drive = step * load(&s->u[t][j * LANES]);
@@ -166,13 +192,13 @@ INLINE void forward_steps(const problem *p, scratch *s, int64_t j, int steps, co
 #pragma GCC unroll 16
         for (int n = 0; n < STATES; n++) {
             lanes x = step * load(A + n * LANES);
-            lanes carried = (growing ? exp2_of(x) : exp2_small(x)) * load(h[n]);
-            lanes state = carried + drive * coefficient(constant_B, Bc, s->B, t, n);
-            store(h[n], state);
-            sum += (masked ? carried : state) * coefficient(constant_C, Cc, s->C, t, n);
+            lanes carried = (growing ? exp2_of(x) : exp2_small(x)) * state[n];
+            state[n] = carried + drive * coefficient(constant_B, Bc, s->B, t, n);
+            sum += (masked ? carried : state[n]) * coefficient(constant_C, Cc, s->C, t, n);
         }
         if (!(masked && blank_first && t == 0)) store(&s->y[t][j * LANES], load(&s->y[t][j * LANES]) + sum);
     }
+    for (int n = 0; n < STATES; n++) store(h[n], state[n]);
 }
 
 /* y of a tile for one direction, into s->y; the states in `held` move on. */
@@ -208,7 +234,9 @@ INLINE void finish_tile(const problem *p, const place *at, scratch *s, int64_t f
     for (int t = 0; t < steps; t++) {
         int64_t l = position(p, at, first + t);
         int64_t row = (at->clip * p->length + l) * p->channels + at->channel;
+        int64_t next = next_tile(p, at, first + t, 0);
         float sum[ROW], gate[ROW];
+        fetch_row_to_write(p->out + row + (next - l) * p->channels);
         if (at->direction == 0) {
             memcpy(sum, s->y[t], sizeof sum);
         } else {
@@ -216,6 +244,7 @@ INLINE void finish_tile(const problem *p, const place *at, scratch *s, int64_t f
             for (int i = 0; i < ROW; i += LANES) store(&sum[i], load(&sum[i]) + load(&s->y[t][i]));
         }
         if (at->direction == p->directions - 1 && p->z) {
+            fetch_row(p->z + at->clip * p->z_stride[0] + next * p->z_stride[1] + at->channel);
             if (p->y) write_row(p->y + row, sum, at->count);
             read_row(gate, p->z + at->clip * p->z_stride[0] + l * p->z_stride[1] + at->channel, at->count);
             for (int i = 0; i < ROW; i += LANES) {
@@ -253,8 +282,12 @@ INLINE void stage_gradient(const problem *p, const place *at, scratch *s, int64_
     for (int t = 0; t < steps; t++) {
         int64_t l = position(p, at, first + t);
         int64_t row = (at->clip * p->length + l) * p->channels + at->channel;
+        int64_t ahead = (next_tile(p, at, first + t, 1) - l) * p->channels + row;
+        fetch_row(p->grad_out + ahead);
         read_row(s->g[t], p->grad_out + row, at->count);
         if (!p->z) continue;
+        fetch_row(p->y + ahead);
+        fetch_row(p->z + at->clip * p->z_stride[0] + next_tile(p, at, first + t, 1) * p->z_stride[1] + at->channel);
         float gate[ROW], y[ROW];
         read_row(gate, p->z + at->clip * p->z_stride[0] + l * p->z_stride[1] + at->channel, at->count);
         read_row(y, p->y + row, at->count);
@@ -292,6 +325,8 @@ INLINE void backward_steps(const problem *p, scratch *s, int64_t j, int steps, c
                            const float *Cc, float later[STATES][LANES], float grad_A[STATES][LANES],
                            float *grad_Bc, float *grad_Cc, int masked, int blank_first, int plain) {
     int constant_B = plain ? 0 : (int)p->constant_B, constant_C = plain ? 0 : (int)p->constant_C;
+    lanes from_later[STATES], to_A[STATES];
+    for (int n = 0; n < STATES; n++) from_later[n] = load(later[n]), to_A[n] = load(grad_A[n]);
     for (int t = steps - 1; t >= 0; t--) {
         lanes step = load(&s->step[t][j * LANES]), u = load(&s->u[t][j * LANES]);
         lanes g = load(&s->g[t][j * LANES]), drive = step * u, sum_A = {0}, sum_B = {0};
@@ -300,24 +335,25 @@ INLINE void backward_steps(const problem *p, scratch *s, int64_t j, int steps, c
         for (int n = 0; n < STATES; n++) {
             lanes B = coefficient(constant_B, Bc, s->B, t, n), decay = load(s->decay[t][n]);
             lanes carried = decay * load(s->before[t][n]);
-            lanes after = load(later[n]);                                /* of the state, from later steps */
+            lanes after = from_later[n];                                 /* of the state, from later steps */
             lanes through = after + g * coefficient(constant_C, Cc, s->C, t, n); /* of what was carried here */
             lanes state = masked ? after : through;                      /* of the state itself */
             lanes by_rate = through * carried;
             sum_A += by_rate * load(A + n * LANES);
             sum_B += state * B;
-            store(grad_A[n], load(grad_A[n]) + by_rate * step);
+            to_A[n] += by_rate * step;
             lanes to_B = state * drive, to_C = g * (masked ? carried : carried + drive * B);
             if (constant_B) store(grad_Bc + n * LANES, load(grad_Bc + n * LANES) + to_B);
             if (constant_C) store(grad_Cc + n * LANES, load(grad_Cc + n * LANES) + to_C);
             if (!constant_B) store(s->grad_B[t][n], j ? load(s->grad_B[t][n]) + to_B : to_B);
             if (!constant_C) store(s->grad_C[t][n], j ? load(s->grad_C[t][n]) + to_C : to_C);
-            store(later[n], decay * through);
+            from_later[n] = decay * through;
         }
         float *grad_u = &s->grad_u[t][j * LANES], *grad_step = &s->grad_step[t][j * LANES];
         store(grad_u, load(grad_u) + step * sum_B);
         store(grad_step, load(grad_step) + u * sum_B + 0.693147180559945309f * sum_A);
     }
+    for (int n = 0; n < STATES; n++) store(later[n], from_later[n]), store(grad_A[n], to_A[n]);
 }
 
 INLINE lanes halves(lanes a, lanes b, int low) {
@@ -410,6 +446,9 @@ INLINE void finish_gradient(const problem *p, const place *at, scratch *s, int64
         }
         int64_t l = position(p, at, first + t);
         int64_t row = ((at->direction * p->batch + at->clip) * p->length + l) * p->channels + at->channel;
+        int64_t ahead = row + (next_tile(p, at, first + t, 1) - l) * p->channels;
+        fetch_row_to_write(p->grad_u + ahead);
+        fetch_row_to_write(p->grad_delta + ahead);
         write_row(p->grad_u + row, s->grad_u[t], at->count);
         write_row(p->grad_delta + row, s->grad_step[t], at->count);
     }

@@ -1,7 +1,7 @@
 """The CPU twin of the selective scan: the C kernel behind `scan_forward` and `scan_backward`."""
 
 import ctypes
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 import torch
@@ -60,7 +60,8 @@ class Packing:
         """(..., channels, states) to (..., groups, lane vectors, states, lanes), zeros in the padding."""
         values = values.float().unflatten(-2, (self.groups, -1))
         spare = self.lane_vectors * LANES - values.shape[-2]
-        values = F.pad(values, (0, self.padded_states - self.states, 0, spare))
+        if spare or self.padded_states != self.states:
+            values = F.pad(values, (0, self.padded_states - self.states, 0, spare))
         return values.unflatten(-2, (-1, LANES)).transpose(-1, -2).contiguous()
 
     def unpack(self, packed: Tensor) -> Tensor:
@@ -69,15 +70,14 @@ class Packing:
         return values.flatten(-3, -2)
 
     def pack_row(self, values: Tensor) -> Tensor:
-        """(..., channels) to (..., groups, lane vectors, lanes)."""
-        return self._one().pack(values[..., None])[..., 0, :].contiguous()
+        """(..., channels) to (..., groups, lane vectors, lanes), zeros in the padding."""
+        values = values.float().unflatten(-1, (self.groups, -1))
+        spare = self.lane_vectors * LANES - values.shape[-1]
+        return F.pad(values, (0, spare)).contiguous() if spare else values.contiguous()
 
     def unpack_row(self, packed: Tensor) -> Tensor:
-        """The inverse of `pack_row`."""
+        """(..., groups, lane vectors, lanes) to (..., channels)."""
         return packed.flatten(-2)[..., : self.channels // self.groups].flatten(-2)
-
-    def _one(self) -> "Packing":
-        return replace(self, states=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +198,8 @@ def _kernel() -> ctypes.CDLL:
         function = getattr(found, name)
         function.argtypes = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
         function.restype = ctypes.c_int64
-    for name in ("scratch_bytes", "tile_steps", "unit_lanes"):
+    found.any_positive.argtypes = (ctypes.c_void_p, ctypes.c_int64)
+    for name in ("any_positive", "scratch_bytes", "tile_steps", "unit_lanes"):
         getattr(found, name).restype = ctypes.c_int64
     return found
 
@@ -216,7 +217,7 @@ def _problem(given: Operands) -> tuple[_Problem, list[Tensor]]:
     packing = given.packing
     directions, batch, length, channels = given.u.shape
     u, delta = _rows(given.u), _rows(given.delta)
-    A = packing.pack(given.A * LOG2_E)
+    A = packing.pack(given.A.float() * LOG2_E)
     B, C = (packing.pack(x) if x.ndim == 3 else _rows(x) for x in (given.B, given.C))
     alive = [u, delta, A, B, C]
     problem = _Problem(
@@ -231,8 +232,7 @@ def _problem(given: Operands) -> tuple[_Problem, list[Tensor]]:
         masked=sum(on << k for k, on in enumerate(given.masked)),
         constant_B=given.B.ndim == 3,
         constant_C=given.C.ndim == 3,
-        # Only then can exp(step · A) be above 1, and a state grow without bounds.
-        growing=not given.softplus or bool((given.A > 0).any()),
+        growing=not given.softplus or _kernel().any_positive(A.data_ptr(), A.numel()),
         u=u.data_ptr(),
         delta=delta.data_ptr(),
         A=A.data_ptr(),
