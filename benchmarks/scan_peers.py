@@ -1,4 +1,4 @@
-"""Selective scans in plain PyTorch to measure against, for one direction: a lean loop in two forms, and chunks of time.
+"""Selective scans of one direction in plain PyTorch to measure against: a lean loop in two forms, chunks of time.
 
 All take u, delta, A, B, C, D, z and delta_bias of `tubelet.ops.selective_scan.selective_scan` (B and C along
 time) and leave the backward pass to autograd.

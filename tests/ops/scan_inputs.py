@@ -16,7 +16,7 @@ def scan_inputs(
     constant: str = "",
     dtype: torch.dtype = torch.float64,
     seed: int = 0,
-) -> dict[str, Tensor]:
+) -> dict[str, Any]:
     """Everything `selective_scan` takes; B and C in groups, or constant where `constant` names them."""
     generator = torch.Generator().manual_seed(seed)
 

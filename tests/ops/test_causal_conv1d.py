@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -17,7 +19,7 @@ SIZES = [
 ]
 
 
-def inputs(batch: int, length: int, channels: int, taps: int) -> dict[str, Tensor]:
+def inputs(batch: int, length: int, channels: int, taps: int) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(0)
     return {
         "x": torch.randn(batch, length, channels, generator=generator, dtype=torch.float64),
@@ -26,8 +28,8 @@ def inputs(batch: int, length: int, channels: int, taps: int) -> dict[str, Tenso
     }
 
 
-def results(given: dict[str, Tensor], **options: bool) -> dict[str, Tensor]:
-    leaves = {name: x.detach().requires_grad_() for name, x in given.items()}
+def results(given: dict[str, Any], **options: Any) -> dict[str, Tensor]:
+    leaves: dict[str, Any] = {name: x.detach().requires_grad_() for name, x in given.items()}
     out = causal_conv1d(**leaves, **options)
     weights = torch.randn(out.shape, generator=torch.Generator().manual_seed(1))
     (out * weights.to(out.dtype)).sum().backward()

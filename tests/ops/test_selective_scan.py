@@ -38,9 +38,9 @@ def relative(ours: Tensor, exact: Tensor) -> float:
     return float((ours.double() - exact).norm() / exact.norm().clamp_min(1e-12))
 
 
-def scan_and_gradients(given: dict[str, Tensor], **options: Any) -> dict[str, Tensor]:
+def scan_and_gradients(given: dict[str, Any], **options: Any) -> dict[str, Tensor]:
     """Both results, and the gradient of a random sum of them with respect to every input."""
-    leaves = {name: x.detach().requires_grad_() for name, x in given.items()}
+    leaves: dict[str, Any] = {name: x.detach().requires_grad_() for name, x in given.items()}
     out, last = selective_scan(**leaves, **options)
     generator = torch.Generator().manual_seed(1)
     weights = [
@@ -98,7 +98,9 @@ def test_gradients_of_the_definition_are_its_derivatives():
     for options in OPTIONS.values():
 
         def scan(*inputs: Tensor, options: dict[str, Any] = options) -> tuple[Tensor, Tensor]:
-            return tuple(selective_scan(**dict(zip(names, inputs, strict=True)), **options))
+            given: dict[str, Any] = dict(zip(names, inputs, strict=True))
+            out, last = selective_scan(**given, **options)
+            return out, last
 
         assert torch.autograd.gradcheck(scan, tensors)
 
@@ -119,7 +121,9 @@ def test_both_directions_in_one_call_are_the_sum_of_two_scans(dtype: torch.dtype
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_a_backward_scan_is_a_scan_of_the_flipped_sequence(dtype: torch.dtype):
     given = scan_inputs(dtype=dtype)
-    flipped = {n: x.flip(1) if n in ("u", "delta", "B", "C", "z") else x for n, x in given.items()}
+    flipped: dict[str, Any] = {
+        n: x.flip(1) if n in ("u", "delta", "B", "C", "z") else x for n, x in given.items()
+    }
     expected = selective_scan(**flipped)
     found = selective_scan(**given, reverse=True)
     torch.testing.assert_close(found.out, expected.out.flip(1))
@@ -129,7 +133,7 @@ def test_a_backward_scan_is_a_scan_of_the_flipped_sequence(dtype: torch.dtype):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_a_scan_goes_on_from_a_last_state(dtype: torch.dtype):
     given = scan_inputs(length=50, channels=18, dtype=dtype)
-    parts = [
+    parts: list[dict[str, Any]] = [
         {n: x[:, cut] if n in ("u", "delta", "B", "C", "z") else x for n, x in given.items()}
         for cut in (slice(0, 33), slice(33, None))
     ]
@@ -161,7 +165,7 @@ def test_strided_and_expanded_inputs_are_read_where_they_lie():
     expected = selective_scan(**given).out
     wide = torch.cat([given["u"], given["z"]], dim=-1)
     u, z = wide.chunk(2, dim=-1)
-    assert torch.equal(selective_scan(**(given | {"u": u, "z": z})).out, expected)
+    assert torch.equal(selective_scan(**{**given, "u": u, "z": z}).out, expected)
     shared = {n: x.expand(2, *x.shape) for n, x in given.items() if n != "z"}
     stacked = {n: x.clone() for n, x in shared.items()}
     assert torch.equal(bidirectional_scan(**shared, z=z), bidirectional_scan(**stacked, z=z))
@@ -200,7 +204,7 @@ def test_the_operator_passes_torchs_own_checks():
     one = {n: x.unsqueeze(0) for n, x in given.items() if n != "z"}
     B, C = (one[name].unsqueeze(3) for name in "BC")
     arguments = (one["u"], one["delta"], one["A"], B, C, one["D"], given["z"], one["delta_bias"], None)
-    checks = ("test_schema", "test_autograd_registration")
+    checks = ("test_schema", "test_autograd_registration", "test_faketensor")
     torch.library.opcheck(fused_scan, (*arguments, True, [False], [False], True), test_utils=checks)
 
 
@@ -224,7 +228,7 @@ def test_the_operator_passes_torchs_own_checks():
 def test_shapes_that_do_not_fit_are_refused_with_both_sizes(change: dict[str, Tensor], message: str):
     given = {name: x.float() for name, x in scan_inputs().items()}
     with pytest.raises(ConfigError, match=message):
-        selective_scan(**(given | change))
+        selective_scan(**{**given, **change})
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

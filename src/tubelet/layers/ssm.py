@@ -117,12 +117,12 @@ class Mixer(nn.Module):
         return selective_scan(
             self._scanned(x, convolved),
             delta[0],
-            -own.A_log.float().exp(),
+            _fading(own.A_log),
             B[0],
             C[0],
-            own.D.float(),
+            own.D,
             z,
-            own.delta_proj.bias.float(),
+            own.delta_proj.bias,
             initial_state=self.config.initial_state,
         ).out
 
@@ -142,12 +142,12 @@ class Mixer(nn.Module):
         return bidirectional_scan(
             self._scanned(x.expand(2, *x.shape), convolved),
             delta,
-            -torch.stack(decays).float().exp(),
+            _fading(torch.stack(decays)),
             B,
             C,
-            _stack(own, lambda d: d.D).float().expand(2, -1),
+            _stack(own, lambda d: d.D).expand(2, -1),
             z,
-            _stack(own, lambda d: d.delta_proj.bias).float().expand(2, -1),
+            _stack(own, lambda d: d.delta_proj.bias).expand(2, -1),
             initial_state=config.initial_state,
             mask_backward_diagonal=config.mask_backward_diagonal,
         )
@@ -173,6 +173,11 @@ class Mixer(nn.Module):
         delta = torch.bmm(low, _stack(own, lambda d: d.delta_proj.weight.T))
         delta, B, C = (p.unflatten(1, u.shape[1:3]) for p in (delta, B, C))
         return delta, B, C
+
+
+def _fading(A_log: Tensor) -> Tensor:
+    """A, at least in float32: it is multiplied along thousands of steps."""
+    return -A_log.to(torch.promote_types(A_log.dtype, torch.float32)).exp()
 
 
 def _stack(directions: Iterable[Direction], part: Callable[[Direction], Tensor | None]) -> Tensor:

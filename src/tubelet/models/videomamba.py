@@ -6,6 +6,7 @@ with the number of frames. VideoMambaPro (Lu et al. 2024) is the same model with
 (`layers.ssm.MixerConfig`).
 """
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -111,7 +112,7 @@ class MambaBlock(nn.Module):
 
     def __init__(self, config: EncoderConfig, drop_path: float):
         super().__init__()
-        self.norm = last_norm(config)
+        self.norm = fresh_norm(config)
         self.mixer = Mixer(config.dim, config.mixer)
         self.drop_path = DropPath(drop_path)
 
@@ -119,7 +120,7 @@ class MambaBlock(nn.Module):
         self, tokens: Float[Tensor, "batch length dim"], orders: tuple[Order, ...] = (None,)
     ) -> Float[Tensor, "batch length dim"]:
         """The mean over one or more scan orders, added to the tokens where they stand."""
-        normed = self.norm(tokens).to(self.mixer.in_proj.weight.dtype)
+        normed = normalize(self.norm, tokens).to(self.mixer.in_proj.weight.dtype)
         mixed = [in_order(self.mixer(in_order(normed, order)), inverse(order)) for order in orders]
         return tokens + self.drop_path(torch.stack(mixed).mean(dim=0) if len(mixed) > 1 else mixed[0])
 
@@ -139,7 +140,7 @@ class Encoder(nn.Module):
         self.time_position = nn.Parameter(torch.zeros(frames, config.dim)) if config.time_position else None
         rates = drop_path_rates(config.drop_path, config.depth)
         self.blocks = nn.ModuleList([MambaBlock(config, rate) for rate in rates])
-        self.norm = last_norm(config)
+        self.norm = fresh_norm(config)
         nn.init.trunc_normal_(self.position, std=0.02, a=-2.0, b=2.0)
         for module in self.modules():
             if isinstance(module, Mixer):
@@ -151,8 +152,8 @@ class Encoder(nn.Module):
         visible: Bool[Tensor, "batch tokens"] | None = None,
     ) -> Float[Tensor, "batch length dim"]:
         """The class token and the tubelets (the visible ones, where a mask is given) in (t h w) order, normed."""
-        *_, last = self.streams(clip, visible)
-        return self.norm(last)
+        last = deque(self.streams(clip, visible), maxlen=1).pop()  # the others may be forgotten
+        return normalize(self.norm, last)
 
     def streams(
         self,
@@ -214,10 +215,22 @@ class Encoder(nn.Module):
         return tuple(with_cls(by_name[name], middle=middle) for name in names)
 
 
-def last_norm(config: EncoderConfig) -> nn.Module:
+def fresh_norm(config: EncoderConfig) -> nn.RMSNorm | nn.LayerNorm:
     """The kind of norm that a config asks for."""
     kind = nn.RMSNorm if config.norm == "rms" else nn.LayerNorm
     return kind(config.dim, eps=config.norm_eps)
+
+
+def normalize(
+    norm: nn.RMSNorm | nn.LayerNorm, tokens: Float[Tensor, "batch length dim"]
+) -> Float[Tensor, "batch length dim"]:
+    """The normed tokens, computed in their own type also where the weights are of a coarser one."""
+    if norm.weight.dtype == tokens.dtype:
+        return norm(tokens)
+    weight, shape = norm.weight.to(tokens.dtype), norm.normalized_shape
+    if isinstance(norm, nn.LayerNorm):
+        return F.layer_norm(tokens, shape, weight, norm.bias.to(tokens.dtype), norm.eps)
+    return F.rms_norm(tokens, list(shape), weight, norm.eps)
 
 
 def check_clip(clip: Float[Tensor, "batch channels frames rows columns"], config: EncoderConfig) -> None:
@@ -261,7 +274,7 @@ class VideoMambaClassifier(nn.Module):
         self.to_teacher = None
         if config.teacher_dim is not None:
             self.to_teacher = nn.Sequential(
-                last_norm(config.encoder), nn.Linear(self.dim, config.teacher_dim)
+                fresh_norm(config.encoder), nn.Linear(self.dim, config.teacher_dim)
             )
 
     def tokens(

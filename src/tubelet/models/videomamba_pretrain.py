@@ -12,7 +12,7 @@ from tubelet.errors import ConfigError
 from tubelet.layers.embed import keep_rows
 from tubelet.layers.position import sincos_positions
 from tubelet.models.clip_teacher import aligned_layers
-from tubelet.models.videomamba import SIZES, Encoder, EncoderConfig
+from tubelet.models.videomamba import SIZES, Encoder, EncoderConfig, normalize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +90,9 @@ class VideoMambaPretrainer(nn.Module):
         last = config.encoder.depth - 1
         wanted = aligned_layers(config.encoder.depth, config.num_aligned, config.interval)
         streams = list(self.encoder.streams(clip, visible))
-        features = [self.encoder.norm(streams[layer + 1]) for layer in wanted if layer != last]
+        features = [normalize(self.encoder.norm, streams[layer + 1]) for layer in wanted if layer != last]
         if config.last_feature == "norm":
-            return [*features, self.encoder.norm(streams[last + 1])]
+            return [*features, normalize(self.encoder.norm, streams[last + 1])]
         return [*features, streams[last + (config.last_feature == "stream")]]
 
     def forward(

@@ -52,6 +52,7 @@ def kernels_run(x: Tensor) -> bool:
     return not missing
 
 
+@torch.compiler.assume_constant_result
 @cache
 def _no_triton() -> str:
     """Why Triton cannot be used, or nothing."""

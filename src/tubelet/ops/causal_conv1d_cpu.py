@@ -54,7 +54,7 @@ def conv_backward(
     # One unit after the other, so that the order of additions never changes.
     return (
         grad_x,
-        _in_turn(grad_weight).transpose(-1, -2),
+        _in_turn(grad_weight).transpose(-1, -2).contiguous(),
         _in_turn(grad_bias) if bias is not None else grad_bias,
     )
 

@@ -47,6 +47,7 @@ def library() -> ctypes.CDLL | None:
     return found if built_from == source_hash() else None
 
 
+@torch.compiler.assume_constant_result  # compilers need not look into it
 def missing() -> str:
     """Why the C kernels cannot run here, or nothing."""
     if library() is None:

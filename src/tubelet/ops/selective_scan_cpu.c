@@ -54,8 +54,6 @@ int64_t any_positive(const float *values, int64_t count) {
     return 0;
 }
 int64_t scratch_bytes(void) { return (int64_t)sizeof(scratch) + 64; }
-int64_t tile_steps(void) { return TILE; }
-int64_t unit_lanes(void) { return WIDTH; }
 
 /* Up to ROW floats of one step; lanes beyond `count` are zero. */
 INLINE void read_row(float *row, const float *from, int64_t count) {

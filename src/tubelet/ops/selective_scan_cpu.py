@@ -11,8 +11,11 @@ from torch.nn import functional as F
 from tubelet.errors import ConfigError
 from tubelet.ops.compiled import in_ranges, library
 
-LANES = 16  # channels per vector, as in the C file
+# As in the C file.
+LANES = 16  # channels per vector
 STATES = 16  # states per block
+TILE = 32  # steps per tile
+WIDTH = 4  # lane vectors per unit of work
 LOG2_E = 1.4426950408889634
 
 _Floats = ctypes.c_void_p
@@ -67,7 +70,7 @@ class Packing:
     def unpack(self, packed: Tensor) -> Tensor:
         """The inverse of `pack`."""
         values = packed.transpose(-1, -2).flatten(-3, -2)[..., : self.channels // self.groups, : self.states]
-        return values.flatten(-3, -2)
+        return values.flatten(-3, -2).contiguous()
 
     def pack_row(self, values: Tensor) -> Tensor:
         """(..., channels) to (..., groups, lane vectors, lanes), zeros in the padding."""
@@ -77,7 +80,7 @@ class Packing:
 
     def unpack_row(self, packed: Tensor) -> Tensor:
         """(..., groups, lane vectors, lanes) to (..., channels)."""
-        return packed.flatten(-2)[..., : self.channels // self.groups].flatten(-2)
+        return packed.flatten(-2)[..., : self.channels // self.groups].flatten(-2).contiguous()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +106,13 @@ class Operands:
         return Packing(groups, *self.A.shape[-2:])
 
 
+def kept_shape(given: Operands) -> tuple[int, ...]:
+    """Of the states before every tile, which the forward pass keeps for the backward one."""
+    packing, (directions, batch, length, _) = given.packing, given.u.shape
+    tiles = -(-length // TILE)
+    return (directions, batch, packing.groups, packing.lane_vectors, tiles, packing.padded_states, LANES)
+
+
 # Of u, delta, A, B, C, D, z, delta_bias and start, in float32; empty for a tensor that was not given.
 Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
@@ -113,17 +123,16 @@ def scan_forward(given: Operands, keep: bool) -> tuple[Tensor, Tensor, Tensor, T
     packing, (directions, batch, length, channels) = given.packing, given.u.shape
     out = given.u.new_empty(batch, length, channels, dtype=torch.float32)
     if given.start is None:
-        shape = (directions, batch, packing.groups, packing.lane_vectors, packing.padded_states, LANES)
-        last = out.new_zeros(shape)
+        shape = (packing.groups, packing.lane_vectors, packing.padded_states, LANES)
+        last = out.new_zeros((directions, batch, *shape))
     else:
         last = packing.pack(given.start)
-    tiles = -(-length // _kernel().tile_steps())
     y = torch.empty_like(out) if keep and given.z is not None else out.new_empty(0)
-    kept = out.new_empty((*last.shape[:4], tiles, *last.shape[4:]) if keep else 0)
+    kept = out.new_empty(kept_shape(given) if keep else 0)
     problem.out, problem.last = out.data_ptr(), last.data_ptr()
     problem.y = y.data_ptr() if y.numel() else None
     problem.kept = kept.data_ptr() if keep else None
-    blocks = -(-packing.lane_vectors // _kernel().unit_lanes())
+    blocks = -(-packing.lane_vectors // WIDTH)
     bad = _run(_kernel().scan_forward, problem, batch * packing.groups * blocks)
     if bad:
         raise ConfigError(f"delta holds {bad} values that are not numbers (NaN) of {given.delta.numel()}")
@@ -135,7 +144,7 @@ def scan_backward(given: Operands, y: Tensor, kept: Tensor, grad_out: Tensor, gr
     """Gradients of u, delta, A, B, C, D, z, delta_bias and start, in float32; empty for what was not given."""
     problem, alive = _problem(given)
     packing, (directions, batch, length, _) = given.packing, given.u.shape
-    blocks = -(-packing.lane_vectors // _kernel().unit_lanes())
+    blocks = -(-packing.lane_vectors // WIDTH)
     grad_out = grad_out.float().contiguous()
     shared = (directions, batch, packing.groups, packing.lane_vectors)
     per_state = (*shared, packing.padded_states, LANES)
@@ -187,7 +196,7 @@ def _over_blocks(values: Tensor, states: int) -> Tensor:
     total = values[:, :, :, 0]
     for i in range(1, values.shape[3]):
         total = total + values[:, :, :, i]
-    return total[..., :states].transpose(2, 3)
+    return total[..., :states].transpose(2, 3).contiguous()
 
 
 @cache
@@ -199,7 +208,7 @@ def _kernel() -> ctypes.CDLL:
         function.argtypes = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
         function.restype = ctypes.c_int64
     found.any_positive.argtypes = (ctypes.c_void_p, ctypes.c_int64)
-    for name in ("any_positive", "scratch_bytes", "tile_steps", "unit_lanes"):
+    for name in ("any_positive", "scratch_bytes"):
         getattr(found, name).restype = ctypes.c_int64
     return found
 
