@@ -5,6 +5,10 @@
  3. VideoMAE on the GPU against the CPU and against `transformers` with the same weights.
  4. Forward and pre-training step of ViT-S and ViT-B, float32 and bfloat16, against `transformers` with sdpa:
     seconds between two synchronisations, interleaved, and peak memory.
+ 5. Selective scan and causal convolution against their definitions in float64; the scan's time against a plain
+    chunked version in PyTorch and against the floors of bytes and exponentials (see benchmarks/gpu_scans.py).
+ 6. VideoMamba-Ti and -M from 8 to 64 frames against joint (fused and not) and divided attention
+    (see benchmarks/gpu_videomamba.py).
 
 Ends with status 1 when a check fails, and at once where torch sees no CUDA device.
 """
@@ -13,13 +17,14 @@ import copy
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks import measure, peer
+from benchmarks.gpu_scans import scan_checks, scan_times, show_scans
+from benchmarks.gpu_videomamba import show_videomambas, videomamba_checks, videomamba_times
 from tubelet.data.randomness import counter_generator
 from tubelet.data.transforms import (
     IMAGENET_STD,
@@ -42,7 +47,12 @@ def main() -> None:
     if not torch.cuda.is_available():
         raise SystemExit("benchmarks.gpu needs a GPU: torch sees no CUDA device here; nothing was checked")
     measure.headline("tubelet on a GPU")
-    checks = {"tests marked gpu": marked_tests(), **transform_checks()}
+    checks = {
+        "tests marked gpu": marked_tests(),
+        **transform_checks(),
+        **scan_checks(),
+        **videomamba_checks(),
+    }
     figures, ratios = {}, {}
     for size in SIZES[:1] if arguments.quick else SIZES:
         for step, prepare in (("forward", forward_works), ("pretrain", pretrain_works)):
@@ -52,6 +62,11 @@ def main() -> None:
             del works
             torch.cuda.empty_cache()
     show(figures, ratios)
+    scans, scan_ratios = scan_times(quick=arguments.quick)
+    show_scans(scans, scan_ratios)
+    mambas, mamba_ratios = videomamba_times(quick=arguments.quick)
+    show_videomambas(mambas, mamba_ratios)
+    figures, ratios = figures | scans | mambas, ratios | scan_ratios | mamba_ratios
     measure.table(["check", "passed"], [[what, "yes" if passed else "NO"] for what, passed in checks.items()])
     name = "gpu-" + re.sub(r"[^a-z0-9]+", "-", torch.cuda.get_device_name().lower())
     figures["checks"] = checks
@@ -142,20 +157,12 @@ def agreements(outputs: dict[str, Tensor]) -> dict[str, bool]:
 
 def timed(works: dict[str, Work], *, quick: bool) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
     """Median seconds and peak GiB of every form, and their time over ours in each precision."""
-    taken = measure.take_turns(works, rounds=3 if quick else 15, warmups=3, seconds=gpu_seconds)
+    taken = measure.take_turns(works, rounds=3 if quick else 15, warmups=3, seconds=measure.gpu_seconds)
     seconds = measure.medians(taken)
     figures = {name: {"seconds": seconds[name], "peak GiB": peak_gib(work)} for name, work in works.items()}
     return figures, {
         dtype: measure.ratio(taken[f"sdpa {dtype}"], taken[f"ours {dtype}"]) for dtype in ("fp32", "bf16")
     }
-
-
-def gpu_seconds(work: Callable[[], object]) -> float:
-    torch.cuda.synchronize()
-    start = time.perf_counter()
-    work()
-    torch.cuda.synchronize()
-    return time.perf_counter() - start
 
 
 def peak_gib(work: Work) -> float:

@@ -39,6 +39,15 @@ def cpu_seconds(work: Callable[[], object]) -> float:
     return time.thread_time() - start
 
 
+def gpu_seconds(work: Callable[[], object]) -> float:
+    """Time between two moments at which the GPU has nothing left to do."""
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    work()
+    torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
 def take_turns(
     variants: Mapping[str, Callable[[], object]],
     *,

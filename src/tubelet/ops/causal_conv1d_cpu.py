@@ -8,7 +8,6 @@ from torch import Tensor
 
 from tubelet.ops.compiled import in_ranges, library
 
-
 MAX_TAPS = 64  # of the C file
 
 

@@ -63,6 +63,23 @@ def fused_scan_backward(
     return selective_scan_cpu.scan_backward(given, y, kept, grad_out, grad_last)
 
 
+@fused_scan.register_kernel("cuda")
+def _(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    # Imported here: Triton is not on every machine.
+    from tubelet.ops import selective_scan_triton
+
+    *operands, keep = arguments
+    return selective_scan_triton.scan_forward(_operands(tuple(operands[:9]), *operands[9:]), keep)
+
+
+@fused_scan_backward.register_kernel("cuda")
+def _(*arguments: Any) -> tuple[Tensor, ...]:
+    from tubelet.ops import selective_scan_triton
+
+    given = _operands(tuple(arguments[:9]), *arguments[9:12])
+    return selective_scan_triton.scan_backward(given, *arguments[12:])
+
+
 def _operands(tensors: tuple[Any, ...], softplus: bool, reverse: list[bool], masked: list[bool]) -> Operands:
     names = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias", "start")
     return Operands(
@@ -79,8 +96,16 @@ def _(u, delta, A, B, C, D, z, delta_bias, start, softplus, reverse, masked, kee
     out = u.new_empty(batch, length, channels)
     last = u.new_empty(directions, batch, channels, A.shape[-1], dtype=torch.float32)
     y = u.new_empty((batch, length, channels) if keep and z is not None else (0,), dtype=torch.float32)
-    # Its real size is the kernel's own business; nothing but the backward operator reads it.
-    return out, last, y, u.new_empty(0, dtype=torch.float32)
+    if not keep:
+        kept: tuple[int, ...] = (0,)
+    elif u.device.type == "cuda":
+        from tubelet.ops import selective_scan_triton
+
+        kept = selective_scan_triton.kept_shape(u, A)
+    else:
+        given = _operands((u, delta, A, B, C, D, z, delta_bias, start), softplus, reverse, masked)
+        kept = selective_scan_cpu.kept_shape(given)
+    return out, last, y, u.new_empty(kept, dtype=torch.float32)
 
 
 @fused_scan_backward.register_fake
