@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Group, Parameter
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from tubelet import __version__
 from tubelet.config import override, to_plain
@@ -23,7 +23,8 @@ from tubelet.data.video_files import videos_in
 from tubelet.errors import ConfigError, DataError, TubeletError
 from tubelet.inference.classify import check_whole_clips, classify, estimate
 from tubelet.inference.load import input_spec, load
-from tubelet.models import VARIANTS, variant
+from tubelet.models import VARIANTS, architecture_of, variant
+from tubelet.quickstart.plan import QuickstartPlan
 from tubelet.quickstart.story import quickstart as run_quickstart
 from tubelet.recipes import RECIPES, Recipe, find_recipe
 from tubelet.train.build import RunOptions
@@ -80,10 +81,10 @@ def quickstart(
     *,
     out: Path = Path("tubelet-quickstart"),
     seed: int = 0,
-    model: Literal["videomae"] = "videomae",
+    model: Literal["videomae", "videomamba"] = "videomae",
     no_browser: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Render a motion set, pre-train, fine-tune and judge a tiny VideoMAE on it: a few minutes on two cores.
+    """Render a motion set, train a tiny model on it with help and without, and judge both: minutes on two cores.
 
     Parameters
     ----------
@@ -92,11 +93,17 @@ def quickstart(
     seed
         Of everything random.
     model
-        The family to show.
+        The family to show: VideoMAE is pre-trained without labels, VideoMamba learns from a smaller teacher.
     no_browser
         Do not open the report when it is done.
     """
-    run_quickstart(out, seed=seed, console=err, open_browser=not no_browser and sys.stdout.isatty())
+    run_quickstart(
+        out,
+        seed=seed,
+        plan=QuickstartPlan(model=model),
+        console=err,
+        open_browser=not no_browser and sys.stdout.isatty(),
+    )
 
 
 @app.command
@@ -153,6 +160,7 @@ def pretrain(
     data: Path,
     out: Path,
     init: Path | None = None,
+    teacher: Path | None = None,
     options: Options = RunOptions(),  # noqa: B008 - frozen
 ) -> None:
     """Pre-train a model on videos without using their labels.
@@ -167,11 +175,15 @@ def pretrain(
         Folder for the run. The same command goes on where an interrupted run stopped.
     init
         A checkpoint folder to start from.
+    teacher
+        For alignment: a checkpoint folder, or a published file, of the CLIP image tower to learn from.
     """
     chosen, name = chosen_recipe(recipe, default="videomae.pretrain")
-    if chosen.task != "masked":
+    if not chosen.pretrains:
         raise ConfigError(f"{name} trains with labels; use `tubelet train {name}`")
-    show_result(run(chosen, data, out, options, init=init, console=err, title="pre-training"))
+    show_result(
+        run(chosen, data, out, options, init=init, teacher=teacher, console=err, title="pre-training")
+    )
 
 
 @app.command
@@ -180,6 +192,7 @@ def train(
     data: Path,
     out: Path,
     init: Path | None = None,
+    teacher: Path | None = None,
     options: Options = RunOptions(),  # noqa: B008 - frozen
 ) -> None:
     """Train a classifier of videos or pictures, or a regression, from scratch or from a pre-trained model.
@@ -195,11 +208,13 @@ def train(
         Folder for the run. The same command goes on where an interrupted run stopped.
     init
         A checkpoint folder whose encoder to start from.
+    teacher
+        For distillation: a checkpoint folder, or a published file, of the smaller model to learn from.
     """
     chosen, name = chosen_recipe(recipe, default="videomae.finetune")
-    if chosen.task == "masked":
+    if chosen.pretrains:
         raise ConfigError(f"{name} learns without labels; use `tubelet pretrain {name}`")
-    show_result(run(chosen, data, out, options, init=init, console=err, title="training"))
+    show_result(run(chosen, data, out, options, init=init, teacher=teacher, console=err, title="training"))
 
 
 @app.command
@@ -320,19 +335,31 @@ def predict(
 @app.command
 def models() -> None:
     """List the sizes of all families and the recipes that train them."""
-    table = Table("name", "kind", "dim", "depth", "heads", "clip", title="models")
+    name_column = Column("name", no_wrap=True)  # to be copied whole
+    table = Table(name_column, "kind", "dim", "depth", "heads", "clip", title="models")
     for name, config in VARIANTS.items():
         encoder = getattr(config, "encoder", config)  # a CLIP tower is its own encoder
-        kinds = {"pretrain": "pre-training", "detector": "detector", "image": "images"}
-        kind = kinds.get(name.rpartition("_")[2], "classifier")
-        clip = f"{getattr(encoder, 'num_frames', 1)} × {encoder.image_size}²"
         heads = str(getattr(encoder, "num_heads", "none"))
-        table.add_row(name, kind, str(encoder.dim), str(encoder.depth), heads, clip)
+        table.add_row(name, kind_of(config), str(encoder.dim), str(encoder.depth), heads, clip_of(encoder))
     out.print(table)
     recipes = Table("name", "what", title="recipes")
     for name, function in RECIPES.items():
         recipes.add_row(name, (function.__doc__ or "").splitlines()[0])
     out.print(recipes)
+
+
+def kind_of(config: Any) -> str:
+    """What a model is for, in a word or two."""
+    kind = architecture_of(config).partition("_")[2].replace("_", " ").replace("pretrainer", "pre-training")
+    images = kind == "classifier" and getattr(config.encoder, "time_position", None) is False
+    return "images" if images else kind
+
+
+def clip_of(encoder: Any) -> str:
+    """Frames and pixels that an encoder is made for."""
+    size = encoder.image_size
+    pixels = f"{size}²" if isinstance(size, int) else " × ".join(map(str, size))
+    return f"{getattr(encoder, 'num_frames', encoder.tubelet[0])} × {pixels}"
 
 
 @app.command(name="convert")
@@ -346,6 +373,8 @@ def convert_command(
 ) -> None:
     """Turn a published checkpoint into a tubelet folder, or a tubelet folder into a published layout.
 
+    Known are VideoMAE, VideoMamba and VideoMambaPro, and CLIP's image tower.
+
     Parameters
     ----------
     source
@@ -356,7 +385,8 @@ def convert_command(
         Settings of the model that its tensors do not tell, such as `encoder.num_heads=6`; need --model. And what
         it was trained with, such as `input.sampling=segments input.stride=2 input.num_clips=2`.
     model
-        The size that the file holds (see `tubelet models`), where it cannot be read off the tensors.
+        The size that the file holds (see `tubelet models`), where it cannot be read off the tensors; a
+        VideoMambaPro has to be named, because its tensors are a VideoMamba's.
     to
         Export instead: "official" (.pth), "hf" (names of the hub's files), "hf_v5" (names of transformers 5).
     labels
@@ -382,7 +412,10 @@ def convert_command(
         checkpoint = with_labels(checkpoint, tuple(read_class_names(labels)))
     save_checkpoint(folder, checkpoint)
     size = sum(tensor.numel() for tensor in checkpoint.state.values())
-    out.print(f"{folder}: {type(checkpoint.config).__name__} with {size:,} numbers", highlight=False)
+    architecture = architecture_of(checkpoint.config)
+    out.print(f"{folder}: {architecture} with {size:,} numbers", highlight=False, soft_wrap=True)
+    for remark in checkpoint.facts["source"].get("remarks", []):
+        out.print(f"[yellow]note:[/] {escape(remark)}", highlight=False, soft_wrap=True)
 
 
 def chosen_recipe(words: Sequence[str], default: str) -> tuple[Recipe, str]:

@@ -9,6 +9,7 @@ from tubelet.config import read_toml, to_plain, write_toml
 from tubelet.data.input_spec import InputSpec
 from tubelet.errors import BackendError, ConfigError, WeightsError
 from tubelet.inference.load import input_spec, load
+from tubelet.models import clip, videomamba
 from tubelet.weights.files import save_checkpoint
 
 
@@ -36,6 +37,20 @@ def test_what_a_model_is_fed_is_completed_by_its_config_and_changed_by_assignmen
         input_spec(CLASSIFIER, {}, ["input.strid=2"])
     with pytest.raises(ConfigError, match="input feeds 8 frames of 16 pixels to a model made for 4 of 16"):
         input_spec(CLASSIFIER, {}, ["input.num_frames=8"])
+
+
+def test_a_model_of_frames_that_are_not_square_is_told_which_square_it_gets():
+    encoder = videomamba.EncoderConfig(dim=16, depth=1, image_size=(32, 48))
+    config = videomamba.ClassifierConfig(encoder=encoder)
+    with pytest.raises(ConfigError, match=r"made for frames of 32 × 48 pixels, .* with input\.image_size=32"):
+        input_spec(config, {})
+    assert input_spec(config, {}, ["input.image_size=48"]).image_size == 48
+    assert input_spec(config, {"image_size": 32}).image_size == 32
+
+
+def test_a_tower_of_images_is_fed_single_frames():
+    spec = input_spec(clip.VARIANTS["clip_b32_image"], {"num_clips": 1})
+    assert (spec.num_frames, spec.image_size, spec.num_clips) == (1, 224, 1)
 
 
 def test_an_encoder_has_no_labels(tmp_path: Path):

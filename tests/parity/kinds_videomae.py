@@ -26,8 +26,8 @@ from tubelet.models.videomae import (
 )
 from tubelet.ops.resample import resize_positions
 from tubelet.tasks.masking import tube_mask
-from tubelet.weights.convert import finetune_state
 from tubelet.weights.files import Checkpoint, load_strict
+from tubelet.weights.finetune import finetune_state
 from tubelet.weights.rules import Rule, rename, to_ours
 from tubelet.weights.videomae import LAYOUTS, config_from_hf, find_layout
 

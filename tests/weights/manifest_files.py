@@ -24,9 +24,19 @@ class Manifest:
     def config(self) -> dict[str, Any]:
         return self.facts["config"]
 
+    @property
+    def num_params(self) -> int | None:
+        """How many numbers its parameters are, where the file holds nothing but parameters."""
+        return self.facts.get("num_params") or self.facts.get("n_elements")
+
     def tensors(self, device: str = "meta") -> dict[str, Tensor]:
         """Empty tensors of the recorded shapes under the official names."""
         return {key: torch.empty(shape, device=device) for key, shape in self.facts["keys"].items()}
+
+    def extras(self, device: str = "meta") -> dict[str, Tensor]:
+        """Empty tensors that may be in the file too."""
+        keys = self.facts.get("optional_extra_keys") or {}
+        return {key: torch.empty(shape, device=device) for key, shape in keys.items()}
 
 
 def read_manifests(folder: Path) -> list[Manifest]:
@@ -41,8 +51,9 @@ def read_manifests(folder: Path) -> list[Manifest]:
 
 def pack(folder: Path, packed: Path) -> None:
     """Write what tests need of a folder's manifests into one compressed file, the same bytes every time."""
+    kept = ("config", "num_params", "n_elements", "keys", "optional_extra_keys")
     contents = {
-        manifest.name: {fact: manifest.facts.get(fact) for fact in ("config", "num_params", "keys")}
+        manifest.name: {fact: manifest.facts[fact] for fact in kept if fact in manifest.facts}
         for manifest in read_manifests(folder)
     }
     packed.write_bytes(gzip.compress(json.dumps(contents, separators=(",", ":")).encode(), mtime=0))

@@ -1,6 +1,8 @@
 """CLIP image towers in OpenAI's layouts and in Hugging Face's."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,12 +13,15 @@ from tubelet.errors import WeightsError
 from tubelet.models.clip import VARIANTS, ImageTower, ImageTowerConfig
 from tubelet.weights.clip import (
     ARCHITECTURE,
+    CLIP_INPUT,
     LAYOUTS,
     config_from_hf,
     config_from_shapes,
     config_to_hf,
     find_layout,
 )
+from tubelet.weights.convert import convert, export
+from tubelet.weights.files import Checkpoint
 from tubelet.weights.rules import to_official, to_ours
 
 TINY = ImageTowerConfig(dim=64, depth=2, num_heads=1, embed_dim=6, image_size=16, tubelet=(1, 8, 8))
@@ -171,3 +176,55 @@ def test_what_a_hugging_face_config_leaves_out_has_their_default(model_type: str
 def test_another_models_config_is_refused(hf: dict[str, Any], message: str):
     with pytest.raises(WeightsError, match=message):
         config_from_hf(hf)
+
+
+def assert_same(found: Checkpoint, ours: dict[str, Tensor]) -> None:
+    assert found.config == TINY
+    assert found.state.keys() == ours.keys()
+    assert all(torch.equal(found.state[key], value) for key, value in ours.items())
+
+
+@pytest.mark.parametrize("layout", OFFICIAL)
+def test_an_official_file_is_converted_with_what_clip_is_fed(layout: str, tmp_path: Path):
+    ours = filled()
+    torch.save(to_official(ours, LAYOUTS[layout][ARCHITECTURE]), tmp_path / "clip.pt")
+    found = convert(tmp_path / "clip.pt")
+    assert_same(found, ours)
+    assert found.facts == {"source": {"file": "clip.pt", "layout": layout}, "input": CLIP_INPUT}
+    export(found, tmp_path, "official")
+    assert_same(convert(tmp_path / "checkpoint.pth"), ours)
+
+
+def test_a_tower_for_several_frames_goes_out_as_a_teacher(tmp_path: Path):
+    config = replace(TINY, tubelet=(2, 8, 8))
+    export(Checkpoint(config, filled(config)), tmp_path, "official")
+    assert convert(tmp_path / "checkpoint.pth").config == config
+    with pytest.raises(WeightsError, match="square patches of one frame"):
+        export(Checkpoint(config, filled(config)), tmp_path / "hf", "hf")
+
+
+def test_a_hugging_face_folder_comes_back_with_its_pixels(tmp_path: Path):
+    ours = filled()
+    export(Checkpoint(TINY, ours, facts={"input": {**CLIP_INPUT, "mean": [0.1, 0.2, 0.3]}}), tmp_path, "hf")
+    processor = json.loads((tmp_path / "preprocessor_config.json").read_text())
+    assert processor["image_processor_type"] == "CLIPImageProcessor"
+    found = convert(tmp_path)
+    assert_same(found, ours)
+    assert found.facts["input"]["mean"] == [0.1, 0.2, 0.3]
+    assert found.facts["input"]["image_size"] == 16
+    with pytest.raises(WeightsError, match="a clip_image_tower has no hf_v5 layout"):
+        export(found, tmp_path, "hf_v5")
+
+
+def test_an_exported_folder_computes_the_same_in_transformers(tmp_path: Path):
+    transformers = pytest.importorskip("transformers")
+    original = Checkpoint(TINY, {key: value * 0.3 for key, value in filled().items()})
+    export(original, tmp_path, "hf")
+    theirs, info = transformers.CLIPVisionModelWithProjection.from_pretrained(
+        tmp_path, output_loading_info=True
+    )
+    assert not any(info[what] for what in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    images = torch.randn(2, 3, 16, 16)
+    with torch.inference_mode():
+        expected = theirs.eval()(images).image_embeds
+        torch.testing.assert_close(original.build()(images), expected, rtol=1e-5, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Published files in, published files out, and what fine-tuning takes from pre-training."""
+"""Published files in, published files out."""
 
 import argparse
 from dataclasses import replace
@@ -13,8 +13,8 @@ from tubelet.models import build_model
 from tubelet.models.detector import DetectorConfig
 from tubelet.models.videomae import ClassifierConfig, EncoderConfig, PretrainerConfig
 from tubelet.weights import convert as conversion
-from tubelet.weights.convert import convert, export, finetune_state, with_labels
-from tubelet.weights.files import Checkpoint, load_strict, read_checkpoint, save_checkpoint
+from tubelet.weights.convert import convert, export, with_labels
+from tubelet.weights.files import Checkpoint, read_checkpoint, save_checkpoint
 
 # transformers builds some norms with eps 1e-5 whatever its config says, so this model asks for the same.
 ENCODER = EncoderConfig(
@@ -57,7 +57,7 @@ def test_an_official_file_in_half_precision_with_everything_beside_it(tmp_path: 
     torch.save(content, tmp_path / "mp_rank_00_model_states.pt")
     found = convert(tmp_path / "mp_rank_00_model_states.pt", CLASSIFIER)
     assert torch.equal(found.state["head.weight"], state["head.weight"].half().float())
-    assert found.facts == {"source": {"file": "mp_rank_00_model_states.pt"}}
+    assert found.facts == {"source": {"file": "mp_rank_00_model_states.pt", "layout": "official"}}
 
 
 @pytest.mark.parametrize("layout", ["hf", "hf_v5"])
@@ -185,36 +185,6 @@ def test_a_failed_export_leaves_nothing_half_written(tmp_path: Path, monkeypatch
     with pytest.raises(OSError, match="No space left"):
         export(checkpoint(CLASSIFIER), tmp_path, "hf")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_fine_tuning_takes_the_encoder_and_leaves_the_decoder_and_the_last_norm():
-    pretrained, fresh_model = checkpoint(PRETRAINER), build_model(CLASSIFIER)
-    state, fresh, unused = finetune_state(pretrained, fresh_model.state_dict())
-    load_strict(fresh_model, state)
-    assert set(fresh) == {"pool_norm.weight", "pool_norm.bias", "head.weight", "head.bias"}
-    assert {"encoder.norm.weight", "mask_token", "to_decoder.weight"} <= set(unused)
-    assert all(key.startswith(("encoder.norm.", "decoder.", "mask_token", "to_decoder.")) for key in unused)
-    for key in state:
-        if key.startswith("encoder."):
-            assert torch.equal(state[key], pretrained.state[key])
-
-
-def test_a_head_for_other_classes_is_dropped_and_one_for_as_many_kept():
-    trained = checkpoint(CLASSIFIER)
-    _, fresh, unused = finetune_state(trained, build_model(replace(CLASSIFIER, num_classes=5)).state_dict())
-    assert set(fresh) == set(unused) == {"head.weight", "head.bias"}
-    _, fresh, unused = finetune_state(trained, build_model(CLASSIFIER).state_dict())
-    assert not fresh
-    assert not unused
-
-
-def test_an_encoder_of_another_size_is_refused_with_both_shapes():
-    wider = replace(CLASSIFIER, encoder=replace(ENCODER, dim=32))
-    with pytest.raises(WeightsError, match=r"of another size: .*\(16,\) instead of \(32,\)"):
-        finetune_state(checkpoint(PRETRAINER), build_model(wider).state_dict())
-    deeper = replace(CLASSIFIER, encoder=replace(ENCODER, depth=3))
-    with pytest.raises(WeightsError, match=r"lacks parts of the encoder: encoder\.blocks\.2\."):
-        finetune_state(checkpoint(PRETRAINER), build_model(deeper).state_dict())
 
 
 def test_labels_must_be_as_many_as_classes():

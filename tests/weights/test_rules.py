@@ -52,6 +52,14 @@ def test_a_key_is_renamed_by_the_first_rule_that_claims_it():
     assert rename("tail.bias", RULES) is None
 
 
+def test_a_rule_can_claim_everything_below_a_name():
+    rules = (Drop("text.{rest}"), Move("text", "ours"))
+    assert rename("text.blocks.3.fc.weight", rules) == ()
+    assert rename("text", rules) == ("ours",)
+    assert rename("texts.weight", rules) is None
+    assert rename("a.text.weight", rules) is None
+
+
 @pytest.mark.parametrize(
     "key", ["layers.x.qkv", "layers.1.qkv.more", "a.layers.1.qkv", "stem.a.b", "stemXweight"]
 )

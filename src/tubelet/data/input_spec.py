@@ -60,7 +60,9 @@ class InputSpec:
             )
 
     def pretraining_plan(self) -> Plan:
-        """One clip at a random place, frames exactly `stride` apart."""
+        """One clip at a random place, frames exactly `stride` apart; over the whole video unless "dense"."""
+        if self.sampling != "dense":
+            return self.training_plan()
         return PretrainWindow(num_frames=self.num_frames, stride=self.stride)
 
     def training_plan(self) -> Plan:

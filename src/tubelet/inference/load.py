@@ -81,15 +81,26 @@ def input_spec(config: Any, plain: Any, assignments: Sequence[str] = ()) -> Inpu
     """What a model is fed: what `plain`, a table as in `config.toml`, and then assignments such as
     `input.stride=2` say of it, and VideoMAE's published input for Kinetics where they say nothing.
 
-    Frames and pixels are as many as the model was made for; being told otherwise is a ConfigError.
+    Frames and pixels are as many as the model was made for; being told otherwise is a ConfigError. Frames are fed
+    square: a model made for others has to be told a size, and resamples its positions.
     """
-    encoder = config.encoder
+    encoder = getattr(config, "encoder", config)  # a CLIP tower is its own encoder
+    num_frames, size = getattr(encoder, "num_frames", encoder.tubelet[0]), encoder.image_size
     if isinstance(plain, Mapping):
-        plain = {"num_frames": encoder.num_frames, "image_size": encoder.image_size, **plain}
+        square = {"image_size": size} if isinstance(size, int) else {}
+        plain = {"num_frames": num_frames, **square, **plain}
     spec = override(_Settings(input=from_plain(InputSpec, plain, "input")), assignments).input
-    if (spec.num_frames, spec.image_size) != (encoder.num_frames, encoder.image_size):
+    if not isinstance(size, int):
+        said = isinstance(plain, Mapping) and "image_size" in plain
+        if not said and not any(assignment.startswith("input.image_size=") for assignment in assignments):
+            raise ConfigError(
+                f"the model was made for frames of {size[0]} × {size[1]} pixels, but tubelet feeds square ones; "
+                f"say of which size, with input.image_size={min(size)} for example"
+            )
+        size = spec.image_size
+    if (spec.num_frames, spec.image_size) != (num_frames, size):
         raise ConfigError(
             f"input feeds {spec.num_frames} frames of {spec.image_size} pixels to a model made for "
-            f"{encoder.num_frames} of {encoder.image_size}; input.num_frames and input.image_size must be those"
+            f"{num_frames} of {size}; input.num_frames and input.image_size must be those"
         )
     return spec

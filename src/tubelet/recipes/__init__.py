@@ -6,14 +6,14 @@ from dataclasses import replace
 
 from tubelet.config import override, unknown_key
 from tubelet.errors import ConfigError
-from tubelet.recipes import videomae
+from tubelet.recipes import videomae, videomamba
 from tubelet.recipes.base import Recipe
 
 __all__ = ["RECIPES", "Recipe", "find_recipe"]
 
 # Every recipe by the name that commands use.
 RECIPES: dict[str, Callable[..., Recipe]] = {
-    f"videomae.{function.__name__}": function
+    f"{function.__module__.rpartition('.')[2]}.{function.__name__}": function
     for function in (
         videomae.pretrain_k400,
         videomae.pretrain_ssv2,
@@ -27,6 +27,24 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
         videomae.finetune,
         videomae.pretrain_tiny,
         videomae.finetune_tiny,
+        videomamba.image,
+        videomamba.image_448,
+        videomamba.image_576,
+        videomamba.finetune_k400,
+        videomamba.finetune_k400_384,
+        videomamba.finetune_ssv2,
+        videomamba.finetune_ssv2_288,
+        videomamba.finetune_breakfast,
+        videomamba.finetune_coin,
+        videomamba.finetune_lvu,
+        videomamba.pretrain_k400,
+        videomamba.pretrain_ssv2,
+        videomamba.finetune,
+        videomamba.train,
+        videomamba.teacher_nano,
+        videomamba.train_nano,
+        videomamba.distill_nano,
+        videomamba.pretrain_nano,
     )
 }
 

@@ -4,12 +4,15 @@ Paths, devices, workers and log intervals are options of a run, not part of its 
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 from tubelet.data.input_spec import InputSpec
 from tubelet.data.mix import MixConfig
 from tubelet.errors import ConfigError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,15 +82,50 @@ class AugmentRecipe:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AlignmentRecipe:
+    """How masked pre-training learns from a frozen CLIP image tower.
+
+    `mask_type` chooses what is hidden (see `tasks.masking`); "attention" hides what the teacher looks at least.
+    The teacher gets pixels as CLIP was trained with them; `teacher_statistics="student"` gives it the student's
+    mean and deviation, as VideoMamba's published code does. With several aligned layers the teacher's are
+    `teacher_interval` apart. `loss` is between unit vectors where it is "l2".
+    """
+
+    mask_type: Literal["attention", "random", "tube", "random_row", "tube_row"] = "attention"
+    teacher_statistics: Literal["clip", "student"] = "clip"
+    teacher_interval: float = 1.0
+    loss: Literal["l2", "mse", "smooth_l1"] = "l2"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.teacher_interval < math.inf:
+            raise ConfigError(f"alignment.teacher_interval is {self.teacher_interval}; it must be above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillationRecipe:
+    """How much a classifier listens to its teacher beside the labels: `weight` of 1 as published."""
+
+    weight: float = 1.0
+    loss: Literal["l2", "mse", "smooth_l1"] = "l2"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < math.inf:
+            raise ConfigError(f"distillation.weight is {self.weight}; it must be 0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """One training run.
 
-    "regression" predicts one number per video, with the model as a classifier of one class.
+    "masked" predicts hidden pixels; "alignment" is masked pre-training that predicts a CLIP image tower's
+    features; "distillation" is classification that also learns from a smaller trained model; "regression"
+    predicts one number per video, with the model as a classifier of one class. Alignment and distillation need
+    settings of that name, and a teacher, whose place is an option of the run.
 
     `model` is a name in `tubelet.models.VARIANTS`; `overrides` are assignments to its config.
     """
 
-    task: Literal["classification", "masked", "regression"]
+    task: Literal["classification", "masked", "regression", "alignment", "distillation"]
     model: str
     overrides: tuple[str, ...] = ()
     input: InputSpec = field(default_factory=InputSpec)
@@ -96,12 +134,45 @@ class Recipe:
     mix: MixConfig | None = None
     smoothing: float = 0.0
     mask_ratio: float = 0.9
+    alignment: AlignmentRecipe | None = None
+    distillation: DistillationRecipe | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.task == "regression" and (self.mix is not None or self.smoothing):
             raise ConfigError("mix and smoothing are for classes; set mix=none smoothing=0 for a regression")
+        for name, way_out in (("alignment", "loss=l2"), ("distillation", "weight=1")):
+            given = getattr(self, name) is not None
+            if given and self.task != name:
+                raise ConfigError(f"{name} settings are for task={name}, not {self.task}; set {name}=none")
+            if self.task == name and not given:
+                raise ConfigError(f"task={name} needs its settings; set for example {name}.{way_out}")
         if not 0 <= self.smoothing < 1:
             raise ConfigError(f"smoothing is {self.smoothing}; it must be from 0 up to 1")
         if not 0 <= self.mask_ratio < 1:
             raise ConfigError(f"mask_ratio is {self.mask_ratio}; it must be from 0 up to 1")
+
+    @property
+    def pretrains(self) -> bool:
+        """Whether it learns without labels."""
+        return self.task in ("masked", "alignment")
+
+    @property
+    def classifies(self) -> bool:
+        """Whether its model tells classes apart."""
+        return self.task in ("classification", "distillation")
+
+    @property
+    def learns_from(self) -> str | None:
+        """In words, the teacher that a run of it needs; None where it needs none."""
+        return {
+            "alignment": "a CLIP image tower",
+            "distillation": "a smaller trained VideoMamba",
+        }.get(self.task)
+
+
+def chosen(name: str, value: str, values: Mapping[str, T]) -> T:
+    """What a recipe has for the value of one of its parameters, or a ConfigError that lists the values."""
+    if value not in values:
+        raise ConfigError(f"{name} {value!r} has no recipe here; there are {', '.join(values)}")
+    return values[value]

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 from tubelet.data.input_spec import InputSpec
 from tubelet.data.mix import MixConfig
-from tubelet.errors import ConfigError
-from tubelet.recipes.base import AugmentRecipe, OptimRecipe, Recipe
+from tubelet.recipes.base import AugmentRecipe, OptimRecipe, Recipe, chosen
 
 
 def pretrain_k400(size: str = "base") -> Recipe:
@@ -159,6 +158,4 @@ def finetune_tiny() -> Recipe:
 
 def _by_size(size: str, **values):
     """The value for a size, or a ConfigError that lists the sizes that were published."""
-    if size not in values:
-        raise ConfigError(f"size {size!r} has no recipe here; there are {', '.join(values)}")
-    return values[size]
+    return chosen("size", size, values)

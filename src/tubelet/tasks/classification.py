@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 
 from tubelet.data.batch import ClipBatch, Failure
@@ -41,6 +41,12 @@ class VideoScores:
         )
 
 
+def cross_entropy(logits: Float[Tensor, "batch classes"], target: Float[Tensor, "batch classes"]) -> Loss:
+    """Against soft targets, with the share of clips whose likeliest class is that of their target."""
+    hits = (logits.argmax(dim=1) == target.argmax(dim=1)).float().mean()
+    return Loss(soft_target_cross_entropy(logits, target), {"accuracy": hits.detach()})
+
+
 class Classification:
     """Cross entropy against smoothed, possibly mixed targets."""
 
@@ -65,23 +71,25 @@ class Classification:
         self.allow_missing = allow_missing
 
     def loss(self, batch: ClipBatch) -> Loss:
+        clips, target = self.learned(batch)
+        return cross_entropy(self.model(clips).float(), target)
+
+    def learned(
+        self, batch: ClipBatch
+    ) -> tuple[Float[Tensor, "batch 3 frames rows columns"], Float[Tensor, "batch classes"]]:
+        """What is learned from a batch: its clips, erased and mixed, and their soft targets."""
         labels = self._labels(batch)
         clips = to_model(batch.pixels, self.mean, self.std)
         if self.erasing is not None:
             erase_views(clips, batch.ids, self.erasing, self.seed)
         if self.mix is None:
-            target = smoothed_targets(labels, self.num_classes, self.smoothing)
-        else:
-            # The draw belongs to this set of clips, whatever step or device they meet on.
-            first = batch.ids[0]
-            generator = counter_generator(self.seed, "mix", first.epoch, first.sample, len(batch))
-            rows, columns = clips.shape[-2:]
-            drawn = draw_mix(self.mix, len(batch), rows, columns, generator)
-            clips = apply_mix(clips, drawn)
-            target = mix_targets(labels, drawn, self.num_classes, self.smoothing)
-        logits = self.model(clips).float()
-        hits = (logits.argmax(dim=1) == target.argmax(dim=1)).float().mean()
-        return Loss(soft_target_cross_entropy(logits, target), {"accuracy": hits.detach()})
+            return clips, smoothed_targets(labels, self.num_classes, self.smoothing)
+        # The draw belongs to this set of clips, whatever step or device they meet on.
+        first = batch.ids[0]
+        generator = counter_generator(self.seed, "mix", first.epoch, first.sample, len(batch))
+        rows, columns = clips.shape[-2:]
+        drawn = draw_mix(self.mix, len(batch), rows, columns, generator)
+        return apply_mix(clips, drawn), mix_targets(labels, drawn, self.num_classes, self.smoothing)
 
     @torch.inference_mode()
     def predict(self, loader: Iterable[ClipBatch]) -> VideoScores:

@@ -7,13 +7,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from tubelet.data.batch import ClipBatch, Failure
+from tubelet.data.batch import ClipBatch
 from tubelet.data.randomness import counter_generator
 from tubelet.data.transforms import to_model
-from tubelet.errors import DataError
 from tubelet.losses import masked_pixel_loss
 from tubelet.models.videomae import PretrainerConfig, tubelet_targets
 from tubelet.tasks.masking import tube_mask
+from tubelet.tasks.mean_loss import mean_loss
 from tubelet.tasks.task import Loss
 
 
@@ -79,24 +79,9 @@ class MaskedPixels:
         predicted = self.model(to_model(batch.pixels, self.mean, self.std), masked)
         return Loss(masked_pixel_loss(predicted.float(), self.targets(batch, masked)))
 
-    @torch.inference_mode()
     def evaluate(self, loader: Iterable[ClipBatch]) -> dict[str, float]:
         """The mean loss per view, with the masks of epoch 0."""
-        self.model.eval()
-        device = next(self.model.parameters()).device
-        total, num_views = 0.0, 0
-        failures: list[Failure] = []
-        for batch in loader:
-            failures.extend(batch.failures)
-            if len(batch):
-                total += float(self.loss(batch.to(device)).total) * len(batch)
-                num_views += len(batch)
-        if failures and not (self.allow_missing and num_views):
-            raise DataError(
-                f"{len(failures)} of {len(failures) + num_views} videos could not be read, so there is no "
-                f"figure: {failures[0].reason} (allow missing videos to report one all the same)"
-            )
-        return {"loss": total / num_views, "num_views": num_views, "num_missing": len(failures)}
+        return mean_loss(self, loader, allow_missing=self.allow_missing)
 
     @torch.inference_mode()
     def reconstruct(self, batch: ClipBatch) -> list[Reconstruction]:

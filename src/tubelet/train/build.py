@@ -4,23 +4,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import nn
 
 from tubelet.config import override
 from tubelet.data.augment import parse_randaugment
 from tubelet.data.datasets import FrameCache, VideoDataset, check_files
-from tubelet.data.erase import RandomErasing
 from tubelet.data.loader import TrainingOrder
 from tubelet.data.sample import Sample
 from tubelet.data.splits import Splits
 from tubelet.data.transforms import FinetuneTransform, PretrainTransform
-from tubelet.data.values import ValueScale
 from tubelet.errors import ConfigError, DataError
-from tubelet.models import variant
+from tubelet.models import variant, videomae, videomamba, videomamba_pretrain
 from tubelet.recipes.base import Recipe
-from tubelet.tasks.classification import Classification
-from tubelet.tasks.masked import MaskedPixels
-from tubelet.tasks.regression import Regression
 from tubelet.train.loop import LoopSettings
 from tubelet.train.schedule import CosineSchedule
 
@@ -94,7 +88,7 @@ def fit_to_classes(recipe: Recipe, splits: Splits) -> Recipe:
             if sample.value is None:
                 raise DataError(f"{sample.path} has no value, and a regression needs one for every video")
         return replace(recipe, overrides=(*recipe.overrides, "num_classes=1"))
-    if recipe.task != "classification":
+    if not recipe.classifies:
         return recipe
     if splits.classes:
         recipe = replace(recipe, overrides=(*recipe.overrides, f"num_classes={len(splits.classes)}"))
@@ -130,6 +124,7 @@ def model_config(recipe: Recipe) -> Any:
         config = override(variant(recipe.model), (*sizes, *recipe.overrides))
     except ConfigError as error:
         raise ConfigError(f"model {recipe.model}: {error}") from None
+    check_model(recipe, config)
     encoder = config.encoder
     if (encoder.num_frames, encoder.image_size) != (spec.num_frames, spec.image_size):
         raise ConfigError(
@@ -139,55 +134,29 @@ def model_config(recipe: Recipe) -> Any:
     return config
 
 
-def build_task(
-    recipe: Recipe,
-    model: nn.Module,
-    config: Any,
-    *,
-    scale: ValueScale | None = None,
-    allow_missing: bool = False,
-) -> Classification | MaskedPixels | Regression:
-    """The recipe's task around a model; a regression needs the `scale` of its training values."""
-    spec = recipe.input
-    if recipe.task == "masked":
-        return MaskedPixels(
-            model,
-            config,
-            mask_ratio=recipe.mask_ratio,
-            mean=spec.mean,
-            std=spec.std,
-            seed=recipe.seed,
-            allow_missing=allow_missing,
-        )
-    erasing = RandomErasing(probability=recipe.augment.erasing) if recipe.augment.erasing else None
-    if recipe.task == "regression":
-        assert scale is not None
-        return Regression(
-            model,
-            scale=scale,
-            mean=spec.mean,
-            std=spec.std,
-            erasing=erasing,
-            seed=recipe.seed,
-            allow_missing=allow_missing,
-        )
-    return Classification(
-        model,
-        num_classes=config.num_classes,
-        mean=spec.mean,
-        std=spec.std,
-        smoothing=recipe.smoothing,
-        mix=recipe.mix,
-        erasing=erasing,
-        seed=recipe.seed,
-        allow_missing=allow_missing,
-    )
+def check_model(recipe: Recipe, config: Any) -> None:
+    """Raise where a model cannot do what the recipe's task asks of it."""
+    kinds: dict[str, tuple[type, str]] = {
+        "masked": (videomae.PretrainerConfig, "a VideoMAE pre-trainer such as videomae_small_pretrain"),
+        "alignment": (
+            videomamba_pretrain.PretrainerConfig,
+            "a VideoMamba pre-trainer such as videomamba_middle_pretrain",
+        ),
+        "distillation": (videomamba.ClassifierConfig, "a VideoMamba such as videomamba_middle"),
+    }
+    if recipe.task in kinds:
+        kind, wanted = kinds[recipe.task]
+        fits = isinstance(config, kind)
+    else:
+        wanted, fits = "a classifier such as videomamba_tiny", hasattr(config, "num_classes")
+    if not fits:
+        raise ConfigError(f"task={recipe.task} needs {wanted}; {recipe.model} is none")
 
 
 def training_set(recipe: Recipe, samples: list[Sample], cache: FrameCache | None) -> VideoDataset:
     """The videos to learn from, as the recipe samples and augments them."""
     spec, augment = recipe.input, recipe.augment
-    if recipe.task == "masked":
+    if recipe.pretrains:
         plan = spec.pretraining_plan()
         transform = PretrainTransform(
             image_size=spec.image_size, scales=augment.multiscale, flip=augment.flip
@@ -228,7 +197,7 @@ def default_micro_batch_size(recipe: Recipe) -> int:
     The measure is eight views of 16 frames of 224² pixels, about 4 GB of activations in ViT-S.
     """
     spec, batch_size = recipe.input, recipe.optim.batch_size
-    views = 1 if recipe.task == "masked" else recipe.augment.views
+    views = 1 if recipe.pretrains else recipe.augment.views
     room = 8 * 16 * 224**2 / (views * spec.num_frames * spec.image_size**2)
     divisors = [size for size in range(1, batch_size + 1) if batch_size % size == 0]
     largest = max(size for size in divisors if size <= max(room, 2))

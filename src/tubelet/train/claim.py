@@ -11,17 +11,25 @@ from tubelet.data.splits import Splits
 from tubelet.errors import ConfigError
 from tubelet.recipes.base import Recipe
 from tubelet.train.checkpoint import saved_states, sha256
+from tubelet.train.teacher import Teacher
 
 CLAIM = "recipe.toml"
 
 
-def claim_folder(out: Path, recipe: Recipe, splits: Splits, init: Path | None, micro_batch_size: int) -> None:
+def claim_folder(
+    out: Path,
+    recipe: Recipe,
+    splits: Splits,
+    init: Path | None,
+    micro_batch_size: int,
+    teacher: Teacher | None = None,
+) -> None:
     """Write what decides the outcome into the run's folder, or check that the run already there agrees.
 
     A folder without a saved state holds nothing worth keeping and is claimed anew, so that a run that failed in
     its first steps can be started again with other settings.
     """
-    asked = decisive(recipe, splits, init, micro_batch_size)
+    asked = decisive(recipe, splits, init, micro_batch_size, teacher)
     path = out / CLAIM
     if path.exists() and (saved_states(out / "checkpoints") or (out / "model").exists()):
         difference = first_difference(read_toml(path), asked)
@@ -34,12 +42,20 @@ def claim_folder(out: Path, recipe: Recipe, splits: Splits, init: Path | None, m
     write_toml(path, asked)
 
 
-def decisive(recipe: Recipe, splits: Splits, init: Path | None, micro_batch_size: int) -> dict[str, Any]:
-    """The recipe, and digests of the start and of the videos: folders may be moved, but not changed."""
+def decisive(
+    recipe: Recipe,
+    splits: Splits,
+    init: Path | None,
+    micro_batch_size: int,
+    teacher: Teacher | None = None,
+) -> dict[str, Any]:
+    """The recipe, and digests of the start, the teacher and the videos: folders may be moved, but not changed."""
     plain: dict[str, Any] = {"recipe": to_plain(recipe)}
     plain["videos"] = {name: digest(getattr(splits, name)) for name in ("train", "val", "test")}
     if init is not None:
         plain["init_sha256"] = sha256(init / "model.safetensors")
+    if teacher is not None:
+        plain["teacher"] = {"sha256": teacher.sha256, "model": to_plain(teacher.config)}
     if recipe.mix is not None:
         # Partners are found within a forward pass, so its size is part of what mixing does.
         plain["micro_batch_size"] = micro_batch_size

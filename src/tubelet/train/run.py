@@ -20,15 +20,13 @@ from tubelet.data.randomness import counter_seed
 from tubelet.data.sample import Sample
 from tubelet.data.splits import Splits, find_splits
 from tubelet.data.values import ValueScale, scale_of
-from tubelet.errors import ConfigError
 from tubelet.models import build_model
 from tubelet.recipes.base import Recipe
 from tubelet.tasks.classification import Classification, VideoScores
-from tubelet.tasks.masked import MaskedPixels
+from tubelet.tasks.distillation import SelfDistillation
 from tubelet.tasks.regression import Regression, VideoValues
 from tubelet.train.build import (
     RunOptions,
-    build_task,
     check_videos,
     fit_to_classes,
     loop_settings,
@@ -36,6 +34,7 @@ from tubelet.train.build import (
     training_order,
     training_set,
 )
+from tubelet.train.build_task import AnyTask, build_task
 from tubelet.train.checkpoint import TrainingState, load_newest_state, save_state
 from tubelet.train.claim import claim_folder
 from tubelet.train.device import pick_device
@@ -44,8 +43,9 @@ from tubelet.train.evaluate import counted, evaluate_classifier, evaluate_values
 from tubelet.train.log import MetricsLog, ProgressBar
 from tubelet.train.loop import LoopState, StepReport, train
 from tubelet.train.optim import param_groups
-from tubelet.weights.convert import finetune_state
-from tubelet.weights.files import Checkpoint, read_checkpoint, save_checkpoint
+from tubelet.train.teacher import Teacher, open_teacher, taught
+from tubelet.weights.files import Checkpoint, save_checkpoint
+from tubelet.weights.finetune import fill_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,15 +71,17 @@ def run(
     options: RunOptions,
     *,
     init: Path | None = None,
+    teacher: Path | None = None,
     console: Console | None = None,
     title: str = "training",
 ) -> RunResult:
     """Train by a recipe on the videos in `data`, going on where an earlier run into `out` stopped.
 
-    `init` is a checkpoint folder whose encoder the run starts from.
+    `init` is a checkpoint folder whose encoder the run starts from, `teacher` the model that recipes of alignment
+    and distillation learn from: a checkpoint folder, or a published file that can be converted.
     """
     started = time.perf_counter()
-    wired = wire(recipe, data, out, options, init, console or Console(stderr=True))
+    wired = wire(recipe, data, out, options, init, teacher, console or Console(stderr=True))
     state = wired.resume()
     fit(wired, state, title)
     wired.keep_model()
@@ -97,27 +99,38 @@ def run(
 
 
 def wire(
-    recipe: Recipe, data: Path, out: Path, options: RunOptions, init: Path | None, console: Console
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    options: RunOptions,
+    init: Path | None,
+    teacher: Path | None,
+    console: Console,
 ) -> "WiredRun":
     """Build everything a run needs; a mistake in settings, lists or checkpoints shows here, before a step."""
     device = pick_device(options.device)
     values = recipe.task == "regression"
-    splits = find_splits(data, labelled=recipe.task != "masked", values=values, seed=recipe.seed)
+    splits = find_splits(data, labelled=not recipe.pretrains, values=values, seed=recipe.seed)
     recipe = fit_to_classes(recipe, splits)
     check_videos(splits, allow_missing=options.allow_missing, max_bad_share=options.max_bad_share)
     config = model_config(recipe)
+    learned_from = open_teacher(recipe, config, teacher)
+    config = taught(recipe, config, learned_from)
     scale = scale_of(splits.train) if values else None
     windows = cut_windows(splits.train, recipe.input)
     order = training_order(recipe, len(windows), options.micro_batch_size)
     torch.manual_seed(counter_seed(recipe.seed, "weights"))
     model = build_model(config)
     if init is not None:
-        start_from(model, config, init, console)
-    task = build_task(recipe, model, config, scale=scale)
+        start = fill_from(model, config, init)
+        console.print(f"started from {escape(f'{init}; {start}')}", highlight=False, soft_wrap=True)
+    if learned_from is not None:
+        learned_from.model.to(device)
+    task = build_task(recipe, model, config, scale=scale, teacher=learned_from)
     learned = training_set(recipe, windows, FrameCache(options.cache_bytes) if options.cache_bytes else None)
     evaluation_set(recipe.input, splits.test)  # its mistakes would else show after the training
     set_recompute(model.to(device), options.recompute)
-    claim_folder(out, recipe, splits, init, order.micro_batch_size)
+    claim_folder(out, recipe, splits, init, order.micro_batch_size, learned_from)
     optim = recipe.optim
     groups = param_groups(
         model,
@@ -134,6 +147,7 @@ def wire(
         device=device,
         splits=splits,
         scale=scale,
+        teacher=learned_from,
         order=order,
         learned=learned,
         task=task,
@@ -154,9 +168,10 @@ class WiredRun:
     device: torch.device
     splits: Splits
     scale: ValueScale | None  # of the values of a regression
+    teacher: Teacher | None
     order: TrainingOrder
     learned: VideoDataset
-    task: Classification | MaskedPixels | Regression
+    task: AnyTask
     optimizer: torch.optim.Optimizer
     ema: Ema | None
     console: Console
@@ -210,7 +225,7 @@ class WiredRun:
         facts = {"input": to_plain(self.recipe.input), "source": {"recipe": to_plain(self.recipe)}}
         if self.scale is not None:
             facts["values"] = to_plain(self.scale)
-        labels = self.splits.classes if self.recipe.task == "classification" else ()
+        labels = self.splits.classes if self.recipe.classifies else ()
         save_checkpoint(self.out / "model", Checkpoint(self.config, self.judged.state_dict(), labels, facts))
 
     def validate(self) -> dict[str, float]:
@@ -245,9 +260,16 @@ class WiredRun:
     ) -> tuple[dict[str, float], VideoScores | VideoValues | None]:
         """Figures of the judged model on some videos, and what it says of each where it says something."""
         task = build_task(
-            self.recipe, self.judged, self.config, scale=self.scale, allow_missing=allow_missing
+            self.recipe,
+            self.judged,
+            self.config,
+            scale=self.scale,
+            teacher=self.teacher,
+            allow_missing=allow_missing,
         )
         workers = self.options.num_workers
+        if isinstance(task, SelfDistillation):
+            task = task.classification  # a test asks no teacher
         if isinstance(task, Classification):
             return evaluate_classifier(
                 task, spec, samples, num_workers=workers, cache=cache, on_progress=on_progress
@@ -313,32 +335,6 @@ def report_failures(failures: Mapping[str, str], console: Console, most: int = 1
         console.print(f"[yellow]not read:[/] {escape(reason)}", highlight=False, soft_wrap=True)
     if len(failures) > most:
         console.print(f"[yellow]and {len(failures) - most} more videos that could not be read[/]")
-
-
-def start_from(model: nn.Module, config: Any, init: Path, console: Console) -> None:
-    """Fill a fresh model from a checkpoint, and say what stayed fresh."""
-    pretrained = read_checkpoint(init)
-    check_encoders(pretrained.config.encoder, config.encoder, init)
-    state, fresh, _ = finetune_state(pretrained, model.state_dict())
-    model.load_state_dict(state)
-    console.print(
-        f"started from {escape(str(init))}; new: {', '.join(fresh) or 'nothing'}",
-        highlight=False,
-        soft_wrap=True,
-    )
-
-
-def check_encoders(found: Any, wanted: Any, init: Path) -> None:
-    """Raise where two encoders with tensors of the same shape compute different things."""
-    for name in ("num_heads", "attention_scale", "layer_scale", "tubelet"):
-        ours, theirs = getattr(wanted, name, None), getattr(found, name, None)
-        # The value of a layer scale is where it starts; that there is one is what counts.
-        same = (ours is None) == (theirs is None) if name == "layer_scale" else ours == theirs
-        if not same:
-            raise ConfigError(
-                f"{init} was trained with {name} {theirs}, but the recipe's model has {ours}; "
-                f"set model.encoder.{name}={theirs}"
-            )
 
 
 def set_recompute(model: nn.Module, recompute: bool) -> None:

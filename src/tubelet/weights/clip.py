@@ -99,11 +99,27 @@ LAYOUTS: dict[str, dict[str, tuple[Rule, ...]]] = {
     "hf": {ARCHITECTURE: (*HF_TOWER, *HF_TEXT)},
 }
 
-# On a scale from 0 to 1: what CLIP was trained with.
+HF_PROCESSOR = "CLIPImageProcessor"
+
+# On a scale from 0 to 1: what CLIP was trained with. An image is one view; of a video it sees the middle.
 CLIP_INPUT: dict[str, Any] = {
     "mean": [0.48145466, 0.4578275, 0.40821073],
     "std": [0.26862954, 0.26130258, 0.27577711],
+    "sampling": "uniform",
+    "num_clips": 1,
+    "num_crops": 1,
+    "antialias": True,
 }
+
+
+def published_input(_config: ImageTowerConfig) -> dict[str, Any]:
+    """What the published towers were fed."""
+    return dict(CLIP_INPUT)
+
+
+def official_layout(config: ImageTowerConfig) -> str:
+    """The layout of the authors' files for a config; for several frames that of video models' teachers."""
+    return "official" if config.tubelet[0] == 1 else "official_teacher"
 
 
 def find_layout(state: Mapping[str, Any]) -> tuple[str, str] | None:

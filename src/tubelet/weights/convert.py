@@ -4,16 +4,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tubelet.errors import WeightsError
+from tubelet.errors import ConfigError, TubeletError, WeightsError
 from tubelet.models import VARIANTS, architecture_of, build_model
 from tubelet.models.detector import DetectorConfig
-from tubelet.weights import videomae
+from tubelet.weights import clip, videomae, videomamba
 from tubelet.weights.files import (
     Checkpoint,
     check_state,
@@ -21,8 +22,12 @@ from tubelet.weights.files import (
     read_hf_preprocessor,
     read_tensors,
 )
-from tubelet.weights.rules import listing, to_official, to_ours
+from tubelet.weights.hf_input import input_from_hf, input_to_hf
+from tubelet.weights.rules import Rule, listing, to_official, to_ours
 
+# Each offers LAYOUTS, find_layout, config_from_shapes, official_layout and published_input; those with layouts of
+# Hugging Face also config_from_hf, config_to_hf and HF_PROCESSOR.
+FAMILIES: dict[str, ModuleType] = {"VideoMAE": videomae, "VideoMamba": videomamba, "CLIP": clip}
 HF_FILES = ("model.safetensors", "pytorch_model.bin")
 EXPORTS = ("official", "hf", "hf_v5")
 
@@ -30,35 +35,49 @@ EXPORTS = ("official", "hf", "hf_v5")
 def convert(source: Path, config: Any = None) -> Checkpoint:
     """Our checkpoint for a published file, or for a Hugging Face folder with its `config.json`.
 
-    `config` says what the model is where shapes alone do not (number of heads, frames, pixels). Every official
-    key has to be claimed by a rule and every parameter filled.
+    `config` says what the model is where shapes alone do not (number of heads, frames, pixels, VideoMambaPro).
+    Every official key has to be claimed by a rule and every parameter filled.
 
     `facts["input"]` holds what is known of the pixels the model was fed, where that is more than its config
-    says: from a Hugging Face folder's preprocessor, or AVA's statistics for a detector.
+    says: from a Hugging Face folder's preprocessor, or what its family publishes. `facts["source"]` names the
+    file and its layout, with remarks on what was taken for granted or left out.
     """
-    labels: tuple[str, ...] = ()
-    fed: dict[str, Any] = {}
-    if source.is_dir():
-        hf = read_hf_config(source)
-        found = [source / name for name in HF_FILES if (source / name).is_file()]
-        if not found:
-            raise WeightsError(f"{source} has a config.json but neither {' nor '.join(HF_FILES)}")
-        official = read_tensors(found[0])
-        config = config or videomae.config_from_hf(hf)
-        labels = _hf_labels(hf)
-        fed = videomae.input_from_hf(read_hf_preprocessor(source))
-    else:
-        official = read_tensors(source)
+    hf = read_hf_config(source) if source.is_dir() else None
+    official = read_tensors(source if hf is None else _hf_weights(source))
+    guessed = config is None and hf is None
     try:
+        family, layout, _ = recognize(official)
+        if hf is not None and config is None:
+            config = _config_from_hf(family, hf)
         converted, config = convert_state(official, config)
-    except WeightsError as error:
+    except (WeightsError, ConfigError) as error:
         raise WeightsError(f"{source}: {error}") from None
+    fed = family.published_input(config)
+    labels: tuple[str, ...] = ()
+    if hf is not None:
+        fed |= input_from_hf(read_hf_preprocessor(source))
+        labels = _hf_labels(hf)
     if len(labels) != getattr(config, "num_classes", 0):
         labels = ()
-    if isinstance(config, DetectorConfig):
-        fed = videomae.AVA_INPUT
-    facts: dict[str, Any] = {"source": {"file": source.name}}
-    return Checkpoint(config, converted, labels, {**facts, "input": dict(fed)} if fed else facts)
+    facts: dict[str, Any] = {"source": {"file": source.name, "layout": layout}}
+    said = videomamba.remarks(layout, config, guessed=guessed) if family is videomamba else []
+    if said:
+        facts["source"]["remarks"] = said
+    return Checkpoint(config, converted, labels, {**facts, "input": fed} if fed else facts)
+
+
+def recognize(official: Mapping[str, Tensor]) -> tuple[ModuleType, str, str]:
+    """The family, the layout and the architecture of a published checkpoint by its tensors.
+
+    A WeightsError where no family knows them.
+    """
+    for family in FAMILIES.values():
+        found = family.find_layout(official)
+        if found is not None:
+            return family, *found
+    raise WeightsError(
+        f"these are not the keys of a model known here ({', '.join(FAMILIES)}): {listing(list(official), most=4)}"
+    )
 
 
 def convert_state(official: Mapping[str, Tensor], config: Any = None) -> tuple[dict[str, Tensor], Any]:
@@ -67,23 +86,51 @@ def convert_state(official: Mapping[str, Tensor], config: Any = None) -> tuple[d
     Without a config it is read off the tensors. A file with AVA's 80 classes that may be a detector as well as
     a classifier is then a WeightsError.
     """
-    layout = videomae.find_layout(official)
-    if layout is None:
-        raise WeightsError(f"these are not the keys of a VideoMAE: {listing(list(official), most=4)}")
-    name, architecture = layout
+    family, layout, architecture = recognize(official)
     if config is None:
-        if name != "official":
+        if not layout.startswith("official"):
             raise WeightsError("a Hugging Face file needs the config.json beside it; give its folder")
-        config = videomae.config_from_shapes(official)
+        config = _config_from_shapes(family, official)
         _check_no_detector(config)
-    rules = videomae.LAYOUTS[name].get(architecture_of(config))
+    rules = _rules(family, layout, config)
     if rules is None:
-        raise WeightsError(f"the file holds a {architecture}; the config is a {type(config).__name__}")
+        raise WeightsError(f"the file holds a {architecture}; the config is of a {architecture_of(config)}")
     converted = to_ours(official, rules)
     with torch.device("meta"):
         expected = build_model(config).state_dict()
     check_state(expected, converted)
     return converted, config
+
+
+def _config_from_shapes(family: ModuleType, official: Mapping[str, Tensor]) -> Any:
+    try:
+        return family.config_from_shapes(official)
+    except TubeletError:
+        raise
+    except KeyError as error:
+        raise WeightsError(f"the file lacks {error.args[0]}, which would tell the model's size") from None
+    except (IndexError, ValueError, ArithmeticError) as error:
+        raise WeightsError(f"the shapes in the file make no model ({error})") from None
+
+
+def _config_from_hf(family: ModuleType, hf: Mapping[str, Any]) -> Any:
+    if family is videomamba:
+        raise WeightsError("VideoMamba has no layout of Hugging Face; give the file itself, not its folder")
+    return family.config_from_hf(hf)
+
+
+def _hf_weights(folder: Path) -> Path:
+    found = [folder / name for name in HF_FILES if (folder / name).is_file()]
+    if not found:
+        raise WeightsError(f"{folder} has a config.json but neither {' nor '.join(HF_FILES)}")
+    return found[0]
+
+
+def _rules(family: ModuleType, layout: str, config: Any) -> tuple[Rule, ...] | None:
+    # What self-distillation trained beside a model is taken along only where the config asks for it.
+    if getattr(config, "teacher_dim", None) is not None:
+        layout += "_student"
+    return family.LAYOUTS.get(layout, {}).get(architecture_of(config))
 
 
 def _check_no_detector(config: Any) -> None:
@@ -108,46 +155,25 @@ def export(checkpoint: Checkpoint, folder: Path, to: str) -> None:
     """
     if to not in EXPORTS:
         raise WeightsError(f"{to!r} is not a layout to export to; there are {', '.join(EXPORTS)}")
-    rules = videomae.LAYOUTS[to].get(architecture_of(checkpoint.config))
+    config, architecture = checkpoint.config, architecture_of(checkpoint.config)
+    family = next(f for f in FAMILIES.values() if any(architecture in rules for rules in f.LAYOUTS.values()))
+    rules = _rules(family, family.official_layout(config) if to == "official" else to, config)
     if rules is None:
-        raise WeightsError(f"a {architecture_of(checkpoint.config)} has no {to} layout")
+        raise WeightsError(f"a {architecture} has no {to} layout")
+    hf = {} if to == "official" else family.config_to_hf(config)
     tensors = {key: value.contiguous() for key, value in to_official(checkpoint.state, rules).items()}
     folder.mkdir(parents=True, exist_ok=True)
     if to == "official":
         _write_whole(folder / "checkpoint.pth", lambda path: torch.save({"model": tensors}, path))
         return
-    hf = videomae.config_to_hf(checkpoint.config)
     if checkpoint.labels:
         hf["id2label"] = {str(i): label for i, label in enumerate(checkpoint.labels)}
         hf["label2id"] = {label: i for i, label in enumerate(checkpoint.labels)}
     _write_whole(folder / "model.safetensors", lambda path: save_file(tensors, path, {"format": "pt"}))
     _write_json(folder / "config.json", hf)
-    if "mean" in checkpoint.facts.get("input", {}):
-        _write_json(folder / "preprocessor_config.json", videomae.input_to_hf(checkpoint.facts["input"]))
-
-
-def finetune_state(
-    pretrained: Checkpoint, state: Mapping[str, Tensor]
-) -> tuple[dict[str, Tensor], list[str], list[str]]:
-    """The start of a fine-tuning run: `state`, with whatever a checkpoint has for it.
-
-    Returns the filled state, the names that keep their fresh values, and the checkpoint's names left unused.
-    With mean pooling the pre-trained encoder's last norm is among the unused, and a head for other classes is
-    dropped, both as published. An encoder that does not fit is an error.
-    """
-    fits = {key: value for key, value in pretrained.state.items() if key in state}
-    misshapen = {key for key, value in fits.items() if value.shape != state[key].shape}
-    body = [f"{k} {tuple(fits[k].shape)} instead of {tuple(state[k].shape)}" for k in sorted(misshapen)]
-    wrong = [line for line in body if not line.startswith("head.")]
-    if wrong:
-        raise WeightsError(f"the checkpoint's encoder is of another size: {listing(wrong)}")
-    taken = {key: value for key, value in fits.items() if key not in misshapen}
-    fresh = [key for key in state if key not in taken]
-    lacking = [key for key in fresh if key.startswith("encoder.") and not key.startswith("encoder.norm.")]
-    if lacking:
-        raise WeightsError(f"the checkpoint lacks parts of the encoder: {listing(lacking)}")
-    unused = [key for key in pretrained.state if key not in taken]
-    return {**state, **taken}, fresh, unused
+    fed = {"image_size": hf["image_size"], **checkpoint.facts.get("input", {})}
+    if "mean" in fed:
+        _write_json(folder / "preprocessor_config.json", input_to_hf(fed, family.HF_PROCESSOR))
 
 
 def with_labels(checkpoint: Checkpoint, labels: tuple[str, ...]) -> Checkpoint:

@@ -1,12 +1,14 @@
 """How the keys of a published checkpoint map to ours: lines of data that work in both directions.
 
 Every rule is a linear map of tensors, so the same table carries weights, gradients, moving averages and
-optimizer moments. In a pattern, `{i}` stands for a number and any other `{name}` for one part between dots.
+optimizer moments. In a pattern, `{i}` stands for a number, `{rest}` for everything that follows, dots included,
+and any other `{name}` for one part between dots.
 """
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -127,13 +129,20 @@ def _find(key: str, patterns: Iterable[tuple[Rule, str]]) -> tuple[Rule | None, 
 
 
 def _match(pattern: str, key: str) -> dict[str, str] | None:
-    parts = re.split(r"\{(\w+)\}", pattern)
-    expression = "".join(
-        re.escape(part) if n % 2 == 0 else f"(?P<{part}>{r'[0-9]+' if part == 'i' else r'[^.]+'})"
-        for n, part in enumerate(parts)
-    )
-    found = re.fullmatch(expression, key)
+    found = _expression(pattern).fullmatch(key)
     return found.groupdict() if found else None
+
+
+@cache
+def _expression(pattern: str) -> re.Pattern[str]:
+    kinds = {"i": r"[0-9]+", "rest": r".+"}
+    parts = re.split(r"\{(\w+)\}", pattern)
+    return re.compile(
+        "".join(
+            re.escape(part) if n % 2 == 0 else f"(?P<{part}>{kinds.get(part, r'[^.]+')})"
+            for n, part in enumerate(parts)
+        )
+    )
 
 
 def _moved(key: str, tensor: Tensor, rule: Move) -> Tensor:

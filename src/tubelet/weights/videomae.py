@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from tubelet.errors import WeightsError
+from tubelet.models.detector import DetectorConfig
 from tubelet.models.videomae import ClassifierConfig, EncoderConfig, PretrainerConfig
 from tubelet.weights.rules import Move, Rule, Split
 
@@ -114,11 +115,23 @@ LAYOUTS: dict[str, dict[str, tuple[Rule, ...]]] = {
 }
 
 
+HF_PROCESSOR = "VideoMAEImageProcessor"
+
 # On a scale from 0 to 1. The published detectors were trained with other statistics than the classifiers.
 AVA_INPUT: dict[str, Any] = {
     "mean": [122.7717 / 255, 115.9465 / 255, 102.9801 / 255],
     "std": [57.375 / 255, 57.375 / 255, 57.375 / 255],
 }
+
+
+def published_input(config: Any) -> dict[str, Any]:
+    """What published models were fed where it is not their recipe for Kinetics."""
+    return dict(AVA_INPUT) if isinstance(config, DetectorConfig) else {}
+
+
+def official_layout(_config: Any) -> str:
+    """The layout of the authors' files for a config."""
+    return "official"
 
 
 def find_layout(keys: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -184,44 +197,6 @@ def config_from_hf(
     num_classes = hf.get("num_labels") or len(hf.get("id2label", {})) or 2
     pool = "mean" if hf.get("use_mean_pooling", True) else "first"
     return ClassifierConfig(encoder=encoder, num_classes=num_classes, pool=pool, last_norm_eps=1e-5)
-
-
-def input_from_hf(preprocessor: Mapping[str, Any]) -> dict[str, Any]:
-    """`mean`, `std`, `image_size` and `short_side`, as far as a `preprocessor_config.json` says them."""
-    size, crop = (_edge(preprocessor.get(name)) for name in ("size", "crop_size"))
-    if not preprocessor.get("do_center_crop", True):
-        crop = None
-    found = {
-        "mean": preprocessor.get("image_mean"),
-        "std": preprocessor.get("image_std"),
-        "image_size": crop or size,
-        "short_side": size if crop and size != crop else None,
-    }
-    if not preprocessor.get("do_normalize", True):
-        found |= {"mean": [0, 0, 0], "std": [1, 1, 1]}
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def input_to_hf(fed: Mapping[str, Any]) -> dict[str, Any]:
-    """The `preprocessor_config.json` that feeds an exported model what ours is fed; the inverse of the above."""
-    image_size = fed["image_size"]
-    return {
-        "image_processor_type": "VideoMAEImageProcessor",
-        "do_resize": True,
-        "size": {"shortest_edge": fed.get("short_side", image_size)},
-        "do_center_crop": True,
-        "crop_size": {"height": image_size, "width": image_size},
-        "do_rescale": True,
-        "rescale_factor": 1 / 255,
-        "do_normalize": True,
-        "image_mean": list(fed["mean"]),
-        "image_std": list(fed["std"]),
-    }
-
-
-def _edge(size: Any) -> Any:
-    # Older files have a single number.
-    return size.get("shortest_edge", size.get("height")) if isinstance(size, Mapping) else size
 
 
 def config_from_shapes(state: Mapping[str, Tensor]) -> ClassifierConfig | PretrainerConfig:

@@ -1,11 +1,17 @@
-"""Published VideoMamba and VideoMambaPro checkpoints: the authors' layouts, both ways."""
+"""Published VideoMamba and VideoMambaPro checkpoints: the authors' layouts, both ways.
+
+Of the multimodal models the video tower is taken for now, as a pre-trainer; their text side, the projections
+and the matching head are dropped.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import isqrt
 from typing import Any
 
 from torch import Tensor
 
+from tubelet.errors import WeightsError
 from tubelet.models.videomamba import PRO_V1, VIDEOMAMBA, ClassifierConfig, EncoderConfig, MixerConfig
 from tubelet.models.videomamba_pretrain import PretrainerConfig
 from tubelet.weights.rules import Drop, Move, Rule
@@ -65,6 +71,15 @@ def _pretrainer(official: str) -> tuple[Rule, ...]:
     )
 
 
+_MULTIMODAL = "vision_encoder."
+_OTHER_TOWERS: tuple[Rule, ...] = (
+    Drop(f"{_MULTIMODAL}pool_norm.{{p}}"),
+    *(Drop(f"{name}.{{p}}") for name in ("vision_proj", "text_proj", "itm_head")),
+    Drop("text_encoder.{rest}"),
+    Drop("clip_teacher.{rest}"),
+    Drop("temp"),
+)
+
 # Rules by layout, then by the architecture's name in `tubelet.models`.
 LAYOUTS: dict[str, dict[str, tuple[Rule, ...]]] = {
     "official": {
@@ -74,17 +89,56 @@ LAYOUTS: dict[str, dict[str, tuple[Rule, ...]]] = {
     "official_image": {"videomamba_classifier": _classifier(image=True)},
     "official_student": {"videomamba_classifier": _classifier(image=False, student=True)},
     "official_image_student": {"videomamba_classifier": _classifier(image=True, student=True)},
+    "official_multimodal": {"videomamba_pretrainer": (*_pretrainer(_MULTIMODAL), *_OTHER_TOWERS)},
 }
 
 
-def find_layout(state: Mapping[str, Tensor]) -> tuple[str, str] | None:
+def official_layout(config: ClassifierConfig | PretrainerConfig) -> str:
+    """The layout of the authors' files for a config: image models have kernels without an axis of time."""
+    image = not config.encoder.time_position and config.encoder.tubelet[0] == 1
+    return "official_image" if image and isinstance(config, ClassifierConfig) else "official"
+
+
+def published_input(config: ClassifierConfig | PretrainerConfig) -> dict[str, Any]:
+    """The views of the published tests on Kinetics, or of an image.
+
+    For images the authors' crop is not on record: theirs is taken to be the customary 224 out of 256.
+    """
+    encoder = config.encoder
+    if encoder.time_position:
+        return {"sampling": "uniform", "num_clips": 4, "num_crops": 3}
+    fed = {"sampling": "uniform", "num_clips": 1, "num_crops": 1, "antialias": True}
+    size = encoder.image_size
+    return {**fed, "short_side": round(size * 256 / 224)} if isinstance(size, int) else fed
+
+
+def remarks(layout: str, config: Any, *, guessed: bool) -> list[str]:
+    """What a user has to know of a converted file; `guessed` where its config was read off the tensors."""
+    said = []
+    mixer = config.encoder.mixer
+    alike = isinstance(config, ClassifierConfig) and mixer.bidirectional and not mixer.share_directions
+    if guessed and alike:
+        said.append(
+            "taken for a VideoMamba; a VideoMambaPro has the same tensors and computes something else: if it is "
+            "one, say so with --model (videomambapro_tiny_image, …)"
+        )
+    if layout == "official_multimodal":
+        said.append("only the video tower was converted; the text side of the model was dropped")
+    return said
+
+
+def find_layout(state: Mapping[str, Any]) -> tuple[str, str] | None:
     """(layout, architecture) of a checkpoint by its tensors, or None when it is not a VideoMamba."""
-    kernel = state.get("patch_embed.proj.weight")
-    if kernel is None or "layers.0.mixer.A_log" not in state:
+    parts = ("patch_embed.proj.weight", "layers.0.mixer.A_log", "clip_decoder.0.head.weight")
+    if all(_MULTIMODAL + part in state for part in parts):
+        return "official_multimodal", "videomamba_pretrainer"
+    if parts[0] not in state or parts[1] not in state:
         return None
-    if "clip_decoder.0.head.weight" in state:
+    if parts[2] in state:
         return "official", "videomamba_pretrainer"
-    return "official_image" if kernel.ndim == 4 else "official", "videomamba_classifier"
+    if "head.weight" not in state:
+        return None
+    return "official_image" if state[parts[0]].ndim == 4 else "official", "videomamba_classifier"
 
 
 def config_from_shapes(state: Mapping[str, Tensor]) -> ClassifierConfig | PretrainerConfig:
@@ -93,10 +147,18 @@ def config_from_shapes(state: Mapping[str, Tensor]) -> ClassifierConfig | Pretra
     Frames are square and images of one frame. A VideoMambaPro with weights of its own for both directions has
     the keys and shapes of a VideoMamba: give a config to say which it is.
     """
+    if any(key.startswith(_MULTIMODAL) for key in state):
+        state = {key.removeprefix(_MULTIMODAL): t for key, t in state.items() if key.startswith(_MULTIMODAL)}
     kernel = state["patch_embed.proj.weight"]
     dim, channels, rows, columns = (*kernel.shape[:2], *kernel.shape[-2:])
     tubelet = (1 if kernel.ndim == 4 else kernel.shape[2], rows, columns)
-    side = round((state["pos_embed"].shape[1] - 1) ** 0.5)
+    num_places = state["pos_embed"].shape[1] - 1
+    side = isqrt(num_places)
+    if side * side != num_places:
+        raise WeightsError(
+            f"frames of {num_places} patches are not square; say how many rows and columns of pixels they have, "
+            "with --model NAME encoder.image_size=[224, 320]"
+        )
     time = state.get("temporal_pos_embedding")
     encoder = EncoderConfig(
         dim=dim,
