@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
-from tubelet.config import from_plain, override, read_toml, to_plain, write_toml
+from tubelet.config import check_choices, from_plain, override, read_toml, to_plain, write_toml
 from tubelet.errors import ConfigError
 from tubelet.recipes import RECIPES, Recipe
 
@@ -188,3 +188,17 @@ def test_assignments_that_only_hold_together_come_in_any_order(words: list[str])
 
 def test_assigning_inside_an_absent_part_starts_from_its_defaults():
     assert override(Outer(name="a"), ["optional.steps=9"]).optional == Inner(steps=9)
+
+
+def test_a_word_that_is_none_of_its_choices_is_refused_when_a_config_is_made():
+    @dataclass(frozen=True)
+    class Scan:
+        order: Literal["spatial", "temporal"] = "spatial"
+
+        def __post_init__(self) -> None:
+            check_choices(self)
+
+    word: Any = "temporel"
+    with pytest.raises(ConfigError, match="order is 'temporel'; it can be 'spatial', 'temporal'"):
+        Scan(order=word)
+    assert Scan(order="temporal").order == "temporal"

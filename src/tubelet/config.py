@@ -84,6 +84,17 @@ def override(value: T, assignments: Sequence[str]) -> T:
     return _replaced(value, tree, "")
 
 
+def check_choices(value: Any) -> None:
+    """Raise a ConfigError where a field of a dataclass that is one of a few words is none of them.
+
+    Configs call it when they are made, so that a misspelt word never stands for another one.
+    """
+    for name, hint in typing.get_type_hints(type(value)).items():
+        if typing.get_origin(hint) is Literal and getattr(value, name) not in typing.get_args(hint):
+            words = ", ".join(map(repr, typing.get_args(hint)))
+            raise ConfigError(f"{name} is {getattr(value, name)!r}; it can be {words}")
+
+
 class _Text(str):
     """The text of an assignment, not yet a value."""
 

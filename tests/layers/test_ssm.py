@@ -69,7 +69,6 @@ def test_without_a_backward_direction_the_past_does_not_see_the_future():
         {"mask_backward_diagonal": True},
         {"scan_input": "raw"},
         {"halve_sum": True},
-        {"delta_rank": 3},
     ],
 )
 def test_every_switch_changes_the_result(switch: dict[str, Any]):
@@ -85,11 +84,12 @@ def test_shared_directions_are_one_set_of_weights_but_for_decay():
 
 
 def test_a_convolution_without_gradient_does_not_train():
-    for flows in (True, False):
-        module = mixer(replace(V1, conv_gradient=flows))
-        module(tokens()).square().sum().backward()
-        assert (module.ahead.conv.weight.grad is not None) == flows
-        assert module.ahead.x_proj.weight.grad is not None
+    for config in (MixerConfig(), V1, MixerConfig(bidirectional=False)):
+        for flows in (True, False):
+            module = mixer(replace(config, conv_gradient=flows))
+            module(tokens()).square().sum().backward()
+            assert (module.ahead.conv.weight.grad is not None) == flows
+            assert module.ahead.x_proj.weight.grad is not None
 
 
 @pytest.mark.parametrize("config", [MixerConfig(), PRO, V1, MixerConfig(bidirectional=False)])
@@ -147,9 +147,15 @@ def test_mambas_own_start_has_steps_from_a_thousandth_to_a_tenth():
         ({"conv_width": 0}, "conv_width is 0"),
         ({"expand": 0.0}, "expand is 0.0"),
         ({"delta_rank": 0}, "delta_rank is 0"),
-        ({"bidirectional": False, "mask_backward_diagonal": True}, "nothing to mask or share"),
+        ({"bidirectional": False, "mask_backward_diagonal": True}, "nothing to mask, share or halve"),
+        ({"bidirectional": False, "halve_sum": True}, "nothing to mask, share or halve"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any], message: str):
     with pytest.raises(ConfigError, match=message):
         MixerConfig(**wrong)
+
+
+def test_a_mixer_without_channels_is_refused():
+    with pytest.raises(ConfigError, match=r"dim 8 times expand 0.05 leaves no channels"):
+        Mixer(8, MixerConfig(expand=0.05))

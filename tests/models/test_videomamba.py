@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tubelet.errors import ConfigError
+from tubelet.layers.drop import DropPath
 from tubelet.models import VARIANTS, build_model
 from tubelet.models.videomamba import (
     PRO_INTENDED,
@@ -298,6 +299,27 @@ def test_masks_that_do_not_fit_are_refused_with_both_numbers():
     uneven[0, 0] = False
     with pytest.raises(ConfigError, match="clips show 15 to 16 tubelets"):
         module(clips(), uneven)
+    with pytest.raises(ConfigError, match="all 16 tubelets are masked"):
+        module(clips(), torch.zeros(2, 16, dtype=torch.bool))
+    with pytest.raises(ConfigError, match="the batch is empty"):
+        module(clips()[:0])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_whole_models_run_in_half_precision(dtype: torch.dtype):
+    torch.manual_seed(0)
+    model = VideoMambaClassifier(ClassifierConfig(encoder=ENCODER, num_classes=3, teacher_dim=5)).to(dtype)
+    logits, features = model.distilled(clips().to(dtype))
+    assert logits.dtype == features.dtype == model(clips().to(dtype)).dtype == dtype
+    pretrainer = VideoMambaPretrainer(PretrainerConfig(encoder=ENCODER, target_dim=5)).to(dtype)
+    assert pretrainer(clips().to(dtype)).isfinite().all()
+
+
+def test_the_last_sum_drops_with_the_full_rate_in_a_model_of_one_block_too():
+    for depth, rates in ((1, [0.4]), (3, [0.0, 0.2, 0.4])):
+        module = Encoder(replace(ENCODER, depth=depth, drop_path=0.4))
+        found = [part.rate for part in module.modules() if isinstance(part, DropPath)]
+        assert found == pytest.approx(rates)
 
 
 @pytest.mark.parametrize(
@@ -305,16 +327,43 @@ def test_masks_that_do_not_fit_are_refused_with_both_numbers():
     [
         ({"num_frames": 0}, "num_frames 0 is smaller than a tubelet"),
         ({"image_size": (8, 4)}, "image_size 4 is smaller than a tubelet"),
-        ({"depth": 0}, "depth 0"),
+        ({"depth": 0}, "depth is 0"),
+        ({"channels": 0}, "channels is 0"),
+        ({"norm_eps": -1.0}, "norm_eps is -1.0"),
         ({"drop_path": 1.0}, "drop_path 1.0"),
     ],
 )
-def test_configs_that_make_no_sense_are_refused(wrong: dict[str, Any], message: str):
+def test_encoders_that_make_no_sense_are_refused(wrong: dict[str, Any], message: str):
     with pytest.raises(ConfigError, match=message):
         replace(ENCODER, **wrong)
-    with pytest.raises(ConfigError, match="num_classes is 0"):
-        ClassifierConfig(encoder=ENCODER, num_classes=0)
-    with pytest.raises(ConfigError, match="5 layers at an interval"):
-        PretrainerConfig(encoder=ENCODER, num_aligned=5)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"num_classes": 0}, "num_classes is 0"),
+        ({"dropout": 2.0}, "dropout"),
+        ({"teacher_dim": 0}, "teacher_dim"),
+    ],
+)
+def test_classifiers_that_make_no_sense_are_refused(wrong: dict[str, Any], message: str):
+    with pytest.raises(ConfigError, match=message):
+        ClassifierConfig(encoder=ENCODER, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"num_aligned": 5}, "5 layers at an interval"),
+        ({"num_aligned": 3, "interval": 0.5}, "none of them twice"),
+    ],
+)
+def test_pretrainers_that_make_no_sense_are_refused(wrong: dict[str, Any], message: str):
+    with pytest.raises(ConfigError, match=message):
+        PretrainerConfig(encoder=ENCODER, **wrong)
+
+
+def test_only_a_student_predicts_its_teacher():
+    model = VideoMambaClassifier(ClassifierConfig(encoder=ENCODER, num_classes=3))
     with pytest.raises(ConfigError, match="has no map to a teacher"):
-        VideoMambaClassifier(ClassifierConfig(encoder=ENCODER, num_classes=3)).distilled(clips())
+        model.distilled(clips())

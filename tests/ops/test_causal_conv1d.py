@@ -91,9 +91,9 @@ def test_results_do_not_depend_on_the_number_of_threads():
 
 def test_kernels_that_do_not_fit_are_refused_with_both_sizes():
     given = inputs(1, 9, 5, 4)
-    with pytest.raises(ConfigError, match=r"the kernel is \(1, 6, 4\); 5 channels need"):
+    with pytest.raises(ConfigError, match=r"the kernel is \(6, 4\); 5 channels need \(5, taps\)"):
         causal_conv1d(given["x"], torch.zeros(6, 4, dtype=torch.float64))
-    with pytest.raises(ConfigError, match=r"the bias is \(1, 4\)"):
+    with pytest.raises(ConfigError, match=r"the bias is \(4,\); 5 channels need \(5,\)"):
         causal_conv1d(given["x"], given["weight"], torch.zeros(4, dtype=torch.float64))
     with pytest.raises(ConfigError, match="at least 1"):
         causal_conv1d(given["x"][:, :0], given["weight"])

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn import functional as F
 
 from tests.ops.scan_inputs import both_directions, scan_inputs
@@ -60,7 +61,8 @@ def test_the_cpu_kernel_is_as_exact_as_float32_allows(case: dict[str, Any], opti
     ours = scan_and_gradients({name: x.float() for name, x in given.items()}, **options)
     for name, expected in exact.items():
         found = ours.get(name, torch.zeros(()).expand_as(expected))
-        bound = 2e-6 if name.startswith("gradient") else 4e-7
+        # Half of this at the size of a model (benchmarks/scan.py); in few values rounding does not average out.
+        bound = 2e-6 if name.startswith("gradient") else 3.5e-7
         assert relative(found, expected) <= bound, name
 
 
@@ -211,17 +213,18 @@ def test_the_operator_passes_torchs_own_checks():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"delta": torch.zeros(2, 20, 6)}, r"delta is \(1, 2, 20, 6\); u of \(1, 2, 21, 6\)"),
+        ({"delta": torch.zeros(2, 20, 6)}, r"delta is \(2, 20, 6\); u of \(2, 21, 6\) needs \(2, 21, 6\)"),
         ({"z": torch.zeros(2, 21, 7)}, r"z is \(2, 21, 7\)"),
         ({"A": -torch.ones(5, 5)}, r"A is \(5, 5\); 6 channels need \(6, states\)"),
         ({"B": torch.zeros(2, 20, 5)}, r"B is \(2, 20, 5\); these inputs need \(2, 21, 5\)"),
         ({"C": torch.zeros(2, 21, 4, 5)}, "C has 4 groups, into which 6 channels do not divide"),
-        ({"D": torch.zeros(7)}, r"D is \(1, 7\)"),
-        ({"delta_bias": torch.zeros(5)}, r"delta_bias is \(1, 5\)"),
+        ({"D": torch.zeros(7)}, r"D is \(7,\)"),
+        ({"delta_bias": torch.zeros(5)}, r"delta_bias is \(5,\)"),
         (
             {"initial_state": torch.zeros(2, 6, 4)},
             r"initial_state is \(2, 6, 4\); these inputs need \(2, 6, 5\)",
         ),
+        ({"B": torch.zeros(2, 21, 0, 5)}, "B has 0 groups"),
         ({"u": torch.zeros(2, 0, 6), "delta": torch.zeros(2, 0, 6)}, "at least 1 clip, step and channel"),
     ],
 )
@@ -235,8 +238,34 @@ def test_shapes_that_do_not_fit_are_refused_with_both_sizes(change: dict[str, Te
 def test_steps_that_are_not_numbers_are_refused(dtype: torch.dtype):
     given = scan_inputs(dtype=dtype)
     given["delta"][0, 3, 2] = torch.nan
-    with pytest.raises(ConfigError, match=r"delta holds 1 values that are not numbers \(NaN\) of 252"):
+    with pytest.raises(
+        ConfigError, match=r"delta, with its bias, holds 1 values that are not numbers \(NaN\) of 252"
+    ):
         selective_scan(**given)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_decays_that_are_not_numbers_are_not_swallowed(dtype: torch.dtype):
+    given = scan_inputs(dtype=dtype)
+    given["A"][2, 1] = torch.nan
+    wrong = selective_scan(**given).out.isnan().any(dim=1).any(dim=0)
+    assert wrong.tolist() == [False, False, True, False, False, False]
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own
+def test_tangents_go_through_a_scan():
+    given = {name: x.float() for name, x in scan_inputs(1, 9, 4, 3).items()}
+    direction = torch.randn_like(given["u"])
+
+    def scan(u: Tensor) -> Tensor:
+        return selective_scan(**{**given, "u": u}).out
+
+    with forward_ad.dual_level():
+        tangent = forward_ad.unpack_dual(scan(forward_ad.make_dual(given["u"], direction))).tangent
+    step = 1e-2
+    slope = (scan(given["u"] + step * direction) - scan(given["u"] - step * direction)) / (2 * step)
+    assert tangent is not None
+    torch.testing.assert_close(tangent, slope, rtol=1e-3, atol=1e-3)
 
 
 def test_two_directions_need_inputs_for_two():

@@ -106,15 +106,26 @@ def check_conv(case: Case) -> None:
     assert_gradients_close(found, case.tensors("grad"))
 
 
+# Official names of a mixer's sizes, ours, and what to make of the value.
+SIZES: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "d_state": ("state_dim", int),
+    "d_conv": ("conv_width", int),
+    "expand": ("expand", float),
+    "dt_rank": ("delta_rank", lambda rank: None if rank == "auto" else rank),
+    "bias": ("linear_bias", bool),
+    "conv_bias": ("conv_bias", bool),
+    "if_divide_out": ("halve_sum", bool),
+    "init_layer_scale": ("layer_scale", lambda scale: scale),
+}
+# Where steps start, and which kernel computes: neither changes what given weights compute.
+IGNORED = ("dt_min", "dt_max", "dt_init", "dt_scale", "dt_init_floor", "use_fast_path")
+
+
 def mixer_sizes(config: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "state_dim": config["d_state"],
-        "conv_width": config["d_conv"],
-        "expand": float(config["expand"]),
-        "delta_rank": None if config["dt_rank"] == "auto" else config["dt_rank"],
-        "linear_bias": config["bias"],
-        "conv_bias": config["conv_bias"],
-    }
+    """The recorded sizes of a mixer by our names; what says its kind is left to the caller."""
+    unknown = set(config) - set(SIZES) - set(IGNORED) - {"d_model", "bimamba", "bimamba_type"}
+    assert not unknown, f"settings of a mixer that nothing here knows: {sorted(unknown)}"
+    return {ours: make(config[theirs]) for theirs, (ours, make) in SIZES.items() if theirs in config}
 
 
 def mixer(config: MixerConfig, dim: int, state: dict[str, Tensor]) -> Mixer:
@@ -181,12 +192,9 @@ def check_pro_mixer(case: Case) -> None:
     if "out_conv_masked" in case.tensors("out"):
         check_pro_variants(case, sizes)
         return
-    kind = replace(
-        PRO[case.config["bimamba_type"]],
-        **sizes,
-        halve_sum=case.config["if_divide_out"],
-        layer_scale=case.config["init_layer_scale"],
-    )
+    kind = PRO[case.config["bimamba_type"]]
+    # With one direction there is no sum to divide, whatever the flag says.
+    kind = replace(kind, **sizes | {"halve_sum": sizes["halve_sum"] and kind.bidirectional})
     # As published the convolution is a constant for autograd; `gradfull` has it differentiated.
     for group, flows in (("grad", kind.conv_gradient), ("gradfull", True)):
         if not case.tensors(group):
@@ -222,11 +230,11 @@ def check_pro_variants(case: Case, sizes: dict[str, Any]) -> None:
 
 def encoder_config(config: dict[str, Any], mixer: MixerConfig = VIDEOMAMBA) -> EncoderConfig:
     image, patch = "num_frames" not in config, config["patch_size"]
-    sizes = config["ssm_cfg"] or {}
-    known = {"d_state": "state_dim", "d_conv": "conv_width", "expand": "expand", "dt_rank": "delta_rank"}
-    changes = {ours: sizes[theirs] for theirs, ours in known.items() if theirs in sizes}
-    if "expand" in changes:
-        changes["expand"] = float(changes["expand"])
+    assert config.get("stride", patch) == patch, "patches that overlap are not built"
+    changes = mixer_sizes(config["ssm_cfg"] or {})
+    # A published VideoMambaPro says its directions by `bimamba_type`, which has made `mixer`.
+    if "bimamba_type" not in config:
+        changes["bidirectional"] = config["bimamba"]
     size = config["img_size"]
     return EncoderConfig(
         dim=config["embed_dim"],
@@ -236,7 +244,7 @@ def encoder_config(config: dict[str, Any], mixer: MixerConfig = VIDEOMAMBA) -> E
         tubelet=(1 if image else config["kernel_size"], patch, patch),
         channels=config["channels"],
         time_position=not image,
-        mixer=replace(mixer, bidirectional=config["bimamba"], **changes),
+        mixer=replace(mixer, **changes),
         norm="rms" if config["rms_norm"] else "layer",
         norm_eps=float(config["norm_epsilon"]),
         drop_path=float(config["drop_path_rate"]),

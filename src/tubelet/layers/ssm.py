@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from tubelet.config import check_choices
 from tubelet.errors import ConfigError
 from tubelet.ops.causal_conv1d import bidirectional_conv1d, causal_conv1d
 from tubelet.ops.selective_scan import bidirectional_scan, selective_scan
@@ -48,6 +49,7 @@ class MixerConfig:
     delta_init: Literal["flat", "mamba"] = "flat"
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name in ("state_dim", "conv_width"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
@@ -55,8 +57,10 @@ class MixerConfig:
             raise ConfigError(f"expand is {self.expand}; it must be positive")
         if self.delta_rank is not None and self.delta_rank < 1:
             raise ConfigError(f"delta_rank is {self.delta_rank}; it must be at least 1, or none for dim / 16")
-        if not self.bidirectional and (self.mask_backward_diagonal or self.share_directions):
-            raise ConfigError("without a backward direction there is nothing to mask or share")
+        if not self.bidirectional and (
+            self.mask_backward_diagonal or self.share_directions or self.halve_sum
+        ):
+            raise ConfigError("without a backward direction there is nothing to mask, share or halve")
 
 
 class Decay(nn.Module):
@@ -89,7 +93,9 @@ class Mixer(nn.Module):
     def __init__(self, dim: int, config: MixerConfig):
         super().__init__()
         self.config = config
-        channels = int(dim * config.expand)
+        channels = int(dim * config.expand + 1e-6)  # a ratio read off a file may fall short by a rounding
+        if channels < 1:
+            raise ConfigError(f"dim {dim} times expand {config.expand} leaves no channels")
         self.delta_rank = config.delta_rank or math.ceil(dim / 16)
         self.in_proj = nn.Linear(dim, 2 * channels, bias=config.linear_bias)
         self.ahead = Direction(channels, self.delta_rank, config)
@@ -112,8 +118,8 @@ class Mixer(nn.Module):
 
     def _ahead(self, x: Tensor, z: Tensor) -> Tensor:
         own = self.ahead
-        convolved = causal_conv1d(x, own.conv.weight.squeeze(1), own.conv.bias)
-        delta, B, C = self._scan_parameters(self._read(convolved)[None], [own])
+        convolved = self._passed(causal_conv1d(x, own.conv.weight.squeeze(1), own.conv.bias))
+        delta, B, C = self._scan_parameters(convolved[None], [own])
         return selective_scan(
             self._scanned(x, convolved),
             delta[0],
@@ -129,15 +135,15 @@ class Mixer(nn.Module):
     def _both(self, x: Tensor, z: Tensor) -> Tensor:
         config, own = self.config, self._directions()
         if config.share_directions:
-            ahead = causal_conv1d(x, self.ahead.conv.weight.squeeze(1), self.ahead.conv.bias)
+            ahead = self._passed(causal_conv1d(x, self.ahead.conv.weight.squeeze(1), self.ahead.conv.bias))
             convolved = ahead.expand(2, *ahead.shape)
-            parameters = self._scan_parameters(self._read(ahead)[None], own)
+            parameters = self._scan_parameters(ahead[None], own)
             delta, B, C = (p.expand(2, *p.shape[1:]) for p in parameters)
         else:
             weight = _stack(own, lambda d: d.conv.weight.squeeze(1))
             bias = _stack(own, lambda d: d.conv.bias) if config.conv_bias else None
-            convolved = bidirectional_conv1d(x, weight, bias)
-            delta, B, C = self._scan_parameters(self._read(convolved), own)
+            convolved = self._passed(bidirectional_conv1d(x, weight, bias))
+            delta, B, C = self._scan_parameters(convolved, own)
         decays: list[Tensor] = [self.ahead.A_log, self.back.A_log]
         return bidirectional_scan(
             self._scanned(x.expand(2, *x.shape), convolved),
@@ -156,7 +162,7 @@ class Mixer(nn.Module):
         """One set of weights, or one for each direction."""
         return [self.ahead, self.back] if isinstance(self.back, Direction) else [self.ahead]
 
-    def _read(self, convolved: Tensor) -> Tensor:
+    def _passed(self, convolved: Tensor) -> Tensor:
         return convolved if self.config.conv_gradient else convolved.detach()
 
     def _scanned(self, x: Tensor, convolved: Tensor) -> Tensor:

@@ -53,9 +53,10 @@ def aligned_layers(depth: int, num_layers: int, interval: float) -> list[int]:
     [7, 9, 11]
     """
     indices = {depth - 1 - int(k * interval) for k in range(num_layers)}
-    if not indices or min(indices) < 0 or max(indices) >= depth:
+    if len(indices) < max(num_layers, 1) or min(indices) < 0 or max(indices) >= depth:
         raise ConfigError(
-            f"{num_layers} layers at an interval of {interval} cannot be taken from {depth} blocks"
+            f"{num_layers} layers at an interval of {interval} cannot be taken from {depth} blocks, "
+            "none of them twice"
         )
     return sorted(indices)
 

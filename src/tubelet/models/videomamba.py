@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from tubelet.config import check_choices
 from tubelet.errors import ConfigError
 from tubelet.layers.drop import DropPath, drop_path_rates
 from tubelet.layers.embed import TubeletEmbed, keep_rows
@@ -67,13 +68,17 @@ class EncoderConfig:
     drop_path: float = 0.0
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name, size, step in zip(
             ("num_frames", "image_size", "image_size"), self.clip_size, self.tubelet, strict=True
         ):
             if size < step or step < 1:
                 raise ConfigError(f"{name} {size} is smaller than a tubelet {self.tubelet}")
-        if self.dim < 1 or self.depth < 1:
-            raise ConfigError(f"dim is {self.dim} and depth {self.depth}; both must be at least 1")
+        for name in ("dim", "depth", "channels"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.norm_eps <= 0:
+            raise ConfigError(f"norm_eps is {self.norm_eps}; it must be positive")
         if not 0 <= self.drop_path < 1:
             raise ConfigError(f"drop_path {self.drop_path} is not a share from 0 up to 1")
 
@@ -105,6 +110,10 @@ class ClassifierConfig:
     def __post_init__(self) -> None:
         if self.num_classes < 1:
             raise ConfigError(f"num_classes is {self.num_classes}; a classifier needs at least 1")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout is {self.dropout}; it is a share from 0 up to 1")
+        if self.teacher_dim is not None and self.teacher_dim < 1:
+            raise ConfigError(f"teacher_dim is {self.teacher_dim}; it must be at least 1, or none")
 
 
 class MambaBlock(nn.Module):
@@ -138,7 +147,8 @@ class Encoder(nn.Module):
         # Row 0 belongs to the class token, the others to the places of a frame.
         self.position = nn.Parameter(torch.empty(1 + rows * columns, config.dim))
         self.time_position = nn.Parameter(torch.zeros(frames, config.dim)) if config.time_position else None
-        rates = drop_path_rates(config.drop_path, config.depth)
+        # The last sum has the full rate, also in a model of one block.
+        rates = [*drop_path_rates(config.drop_path, config.depth)[:-1], config.drop_path]
         self.blocks = nn.ModuleList([MambaBlock(config, rate) for rate in rates])
         self.norm = fresh_norm(config)
         nn.init.trunc_normal_(self.position, std=0.02, a=-2.0, b=2.0)
@@ -193,7 +203,7 @@ class Encoder(nn.Module):
             moment = resize_positions(self.time_position, (own_frames, 1, 1), (frames, 1, 1))
             position = position + moment.repeat_interleave(rows * columns, dim=0)
         if visible is not None:
-            check_visible(visible, (frames, rows, columns))
+            check_visible(visible, len(clip), (frames, rows, columns))
             position = keep_rows(position, visible)
         tokens = self.embed(clip, visible) + position
         cls = (self.cls_token + self.position[0]).expand(len(clip), 1, -1)
@@ -234,7 +244,9 @@ def normalize(
 
 
 def check_clip(clip: Float[Tensor, "batch channels frames rows columns"], config: EncoderConfig) -> None:
-    """A ConfigError unless a clip has the model's channels and at least one tubelet along each axis."""
+    """A ConfigError unless there are clips, of the model's channels, with a tubelet along each axis."""
+    if not len(clip):
+        raise ConfigError(f"the batch is empty {tuple(clip.shape)}; it needs at least 1 clip")
     if clip.shape[1] != config.channels:
         raise ConfigError(f"the clip has {clip.shape[1]} channels; the model takes {config.channels}")
     for name, size, least in zip(("frames", "rows", "columns"), clip.shape[2:], config.tubelet, strict=True):
@@ -247,16 +259,19 @@ def check_clip(clip: Float[Tensor, "batch channels frames rows columns"], config
         )
 
 
-def check_visible(visible: Bool[Tensor, "batch tokens"], grid: tuple[int, int, int]) -> None:
-    """A ConfigError unless a mask covers the grid and shows equally many tubelets of every clip."""
+def check_visible(visible: Bool[Tensor, "masks tokens"], batch: int, grid: tuple[int, int, int]) -> None:
+    """A ConfigError unless a mask covers the grid and shows equally many tubelets, not none, of every clip."""
     num_tokens = grid[0] * grid[1] * grid[2]
     if visible.shape[1] != num_tokens:
         raise ConfigError(f"the mask covers {visible.shape[1]} tubelets; the clip has {num_tokens} {grid}")
+    if len(visible) != batch:
+        raise ConfigError(f"there are masks for {len(visible)} clips and {batch} clips")
     shown = visible.sum(dim=1)
-    if int(shown.min()) != int(shown.max()):
-        raise ConfigError(
-            f"clips show {int(shown.min())} to {int(shown.max())} tubelets; all must show the same number"
-        )
+    least, most = int(shown.min()), int(shown.max())
+    if least != most:
+        raise ConfigError(f"clips show {least} to {most} tubelets; all must show the same number")
+    if not least:
+        raise ConfigError(f"all {num_tokens} tubelets are masked; the encoder needs at least 1")
 
 
 class VideoMambaClassifier(nn.Module):
@@ -292,7 +307,7 @@ class VideoMambaClassifier(nn.Module):
     def forward(
         self, clip: Float[Tensor, "batch channels frames rows columns"]
     ) -> Float[Tensor, "batch classes"]:
-        return self.head(self.dropout(self.features(clip)))
+        return self.head(self.dropout(self.features(clip).to(self.head.weight.dtype)))
 
     def distilled(
         self, clip: Float[Tensor, "batch channels frames rows columns"]
@@ -300,7 +315,7 @@ class VideoMambaClassifier(nn.Module):
         """Logits, and all tokens (the class token first) as unit vectors in the teacher's space (section 3.3)."""
         if self.to_teacher is None:
             raise ConfigError("this model has no map to a teacher; set teacher_dim to the teacher's width")
-        encoded = self.encoder(clip)
+        encoded = self.encoder(clip).to(self.head.weight.dtype)
         return self.head(self.dropout(encoded[:, 0])), F.normalize(self.to_teacher(encoded), dim=-1)
 
 

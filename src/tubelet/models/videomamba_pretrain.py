@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tubelet.config import check_choices
 from tubelet.errors import ConfigError
 from tubelet.layers.embed import keep_rows
 from tubelet.layers.position import sincos_positions
@@ -33,6 +34,7 @@ class PretrainerConfig:
     last_feature: Literal["norm", "stream", "before_last_block"] = "norm"
 
     def __post_init__(self) -> None:
+        check_choices(self)
         if self.target_dim < 1 or self.num_aligned < 1:
             raise ConfigError(
                 f"target_dim is {self.target_dim} and num_aligned {self.num_aligned}; both must be at least 1"
@@ -53,7 +55,7 @@ class AlignedDecoder(nn.Module):
     def forward(
         self, features: Float[Tensor, "batch length dim"]
     ) -> Float[Tensor, "batch length target_dim"]:
-        return self.norm(self.proj(features))
+        return self.norm(self.proj(features.to(self.proj.weight.dtype)))
 
 
 class VideoMambaPretrainer(nn.Module):

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from tubelet.ops import compiled
 
@@ -40,6 +41,11 @@ def scores_fit_the_cache(q: Tensor, k: Tensor) -> bool:
 def scan_is_fused(u: Tensor, A: Tensor) -> bool:
     """Whether the fused selective scan can do this one; where it could but is not there, says so once."""
     return kernels_run(u) and A.dtype != torch.float64
+
+
+def forward_mode() -> bool:
+    """Whether tangents are being carried along (`torch.func.jvp`), for which our kernels have no formula."""
+    return not torch.compiler.is_compiling() and forward_ad._current_level >= 0
 
 
 def kernels_run(x: Tensor) -> bool:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from tubelet.errors import ConfigError
 from tubelet.ops import causal_conv1d_cpu
-from tubelet.ops.backend import kernels_run
+from tubelet.ops.backend import forward_mode, kernels_run
 
 
 def causal_conv1d(
@@ -66,16 +66,25 @@ def conv_definition(
 
 
 def _conv(x: Tensor, weight: Tensor, bias: Tensor | None, *, silu: bool, reverse: tuple[bool, ...]) -> Tensor:
-    shape = (len(reverse), x.shape[-1])
-    if weight.ndim != 3 or weight.shape[:2] != shape or weight.shape[-1] < 1:
+    if x.ndim != 3 or not x.is_floating_point():
         raise ConfigError(
-            f"the kernel is {tuple(weight.shape)}; {x.shape[-1]} channels need {(*shape, 'taps')}"
+            f"x is {tuple(x.shape)} of {x.dtype}; a convolution needs floats (batch, length, channels)"
+        )
+    shape = (len(reverse), x.shape[-1])
+    # One direction has its axis from us; the caller never saw it.
+    hidden = 1 if len(reverse) == 1 else 0
+    if weight.ndim != 3 or weight.shape[:2] != shape or weight.shape[-1] < 1:
+        wanted = ", ".join([*map(str, shape[hidden:]), "taps"])
+        raise ConfigError(
+            f"the kernel is {tuple(weight.shape[hidden:])}; {x.shape[-1]} channels need ({wanted})"
         )
     if bias is not None and bias.shape != shape:
-        raise ConfigError(f"the bias is {tuple(bias.shape)}; {x.shape[-1]} channels need {shape}")
+        raise ConfigError(
+            f"the bias is {tuple(bias.shape[hidden:])}; {x.shape[-1]} channels need {shape[hidden:]}"
+        )
     if min(x.shape) < 1:
         raise ConfigError(f"x is {tuple(x.shape)}; a convolution needs at least 1 clip, step and channel")
-    if weight.shape[-1] <= causal_conv1d_cpu.MAX_TAPS and kernels_run(x):
+    if weight.shape[-1] <= causal_conv1d_cpu.MAX_TAPS and kernels_run(x) and not forward_mode():
         return fused_conv(x, weight, bias, silu, list(reverse))
     return conv_definition(x, weight, bias, silu=silu, reverse=reverse)
 

@@ -5,18 +5,14 @@ definitions in PyTorch do the work.
 """
 
 import ctypes
-import hashlib
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from pathlib import Path
 
 import torch
 
-FOLDER = Path(__file__).parent
-SOURCES = ("lanes.h", "selective_scan_cpu.c", "causal_conv1d_cpu.c")
-LIBRARY = FOLDER / "_kernels.so"
+from tubelet.ops.build_kernels import LIBRARY, source_hash
 
 # More ranges than threads, so that one busy core does not hold up the others.
 RANGES_PER_THREAD = 4
@@ -27,31 +23,27 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pools.clear)
 
 
-def source_hash() -> str:
-    """Names the state of the C files, so that a library built from other ones is never used."""
-    digest = hashlib.sha256()
-    for name in SOURCES:
-        digest.update((FOLDER / name).read_bytes())
-    return digest.hexdigest()[:16]
-
-
 @cache
 def library() -> ctypes.CDLL | None:
     """The library of all C kernels, or None where it is missing or stale."""
     try:
         found = ctypes.CDLL(str(LIBRARY))
         found.tubelet_source_hash.restype = ctypes.c_char_p
-        built_from = found.tubelet_source_hash().decode()
+        fresh = found.tubelet_source_hash().decode() == source_hash()
     except (OSError, AttributeError):
         return None
-    return found if built_from == source_hash() else None
+    return found if fresh else None
 
 
 @torch.compiler.assume_constant_result  # compilers need not look into it
 def missing() -> str:
     """Why the C kernels cannot run here, or nothing."""
     if library() is None:
-        return f"the C kernels are missing (there is no {LIBRARY.name} built from the sources in {FOLDER})"
+        what = "older than their sources" if LIBRARY.exists() else "not built"
+        return (
+            f"the C kernels are missing ({LIBRARY} is {what}; with a C compiler, "
+            "`python -m tubelet.ops.build_kernels` builds it)"
+        )
     return ""
 
 

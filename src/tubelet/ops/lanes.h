@@ -1,5 +1,5 @@
-/* Vectors of sixteen floats and the few functions the kernels need, in GNU C: any GCC or Clang compiles them for
-   what the machine has, and picks the widest form when the library is loaded. */
+/* Vectors of sixteen floats and the few functions the kernels need, in the C of GCC and Clang. The widest form that
+   a machine has is picked when the library is loaded, where GCC built it. */
 
 #ifndef TUBELET_LANES_H
 #define TUBELET_LANES_H
@@ -8,7 +8,9 @@
 #include <string.h>
 
 #define LANES 16
-#if defined(__x86_64__) && defined(__linux__) && (defined(__GNUC__) || __clang_major__ >= 14)
+/* GCC compiles a function once for every kind of x86 processor. Clang refuses that together with vectors as wide as
+   ours, so what it compiles is for the least of them. */
+#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
 #define FOR_EVERY_CPU __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define FOR_EVERY_CPU

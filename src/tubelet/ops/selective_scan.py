@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tubelet.errors import ConfigError
-from tubelet.ops.backend import scan_is_fused
+from tubelet.ops.backend import forward_mode, scan_is_fused
+from tubelet.ops.selective_scan_cpu import not_numbers
 from tubelet.ops.selective_scan_op import fused_scan
 
 
@@ -104,7 +105,7 @@ def _scan(
     B, C = _same_groups(_grouped("B", B, u, A), _grouped("C", C, u, A))
     start = _starting_state(initial_state, u, A, reverse)
     tensors = (u, delta, A, B, C, D, z, delta_bias, start)
-    if scan_is_fused(u, A):
+    if scan_is_fused(u, A) and not forward_mode():
         keep = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
         out, last, _, _ = fused_scan(*tensors, delta_softplus, list(reverse), list(masked), keep)
     else:
@@ -132,10 +133,9 @@ def scan_definition(
     `B` and `C` are (directions, batch, length, groups, states) or constant (directions, channels, states). Time
     and memory grow linearly with length, backwards too: steps are taken apart once, not sliced one by one.
     """
-    if bool(delta.isnan().any()):
-        raise ConfigError(
-            f"delta holds {int(delta.isnan().sum())} values that are not numbers (NaN) of {delta.numel()}"
-        )
+    steps_given = delta if delta_bias is None else delta + delta_bias[:, None, None]
+    if bool(steps_given.isnan().any()):
+        raise ConfigError(not_numbers(int(steps_given.isnan().sum()), delta))
     exact = torch.promote_types(u.dtype, torch.float32)
     total, last_states = torch.zeros((), dtype=exact, device=u.device), []
     for k in range(len(u)):
@@ -204,7 +204,7 @@ def _grouped(name: str, matrix: Tensor, u: Tensor, A: Tensor) -> Tensor:
     ):
         shape = ", ".join(map(str, expected[1:]))
         raise ConfigError(f"{name} is {found[1:]}; these inputs need ({shape})")
-    if matrix.ndim == 5 and channels % matrix.shape[3]:
+    if matrix.ndim == 5 and (matrix.shape[3] < 1 or channels % matrix.shape[3]):
         raise ConfigError(
             f"{name} has {matrix.shape[3]} groups, into which {channels} channels do not divide"
         )
@@ -223,18 +223,28 @@ def _same_groups(B: Tensor, C: Tensor) -> tuple[Tensor, Tensor]:
 
 def _check(u: Tensor, A: Tensor, directions: int, **others: Tensor | None) -> None:
     """A ConfigError unless everything fits u (directions, batch, length, channels) and A."""
+    # One direction has its axis from us; the caller never saw it.
+    hidden = 1 if directions == 1 else 0
+    if u.ndim != 4 or not u.is_floating_point():
+        raise ConfigError(
+            f"u is {tuple(u.shape[hidden:])} of {u.dtype}; a scan needs floats (batch, length, channels)"
+        )
     if u.shape[0] != directions:
         raise ConfigError(f"u has {u.shape[0]} directions; this scan has {directions}")
     if min(u.shape) < 1:
-        raise ConfigError(f"u is {tuple(u.shape[1:])}; a scan needs at least 1 clip, step and channel")
+        raise ConfigError(f"u is {tuple(u.shape[hidden:])}; a scan needs at least 1 clip, step and channel")
     if A.ndim != 3 or A.shape[:2] != (directions, u.shape[-1]) or A.shape[-1] < 1:
         raise ConfigError(f"A is {tuple(A.shape[1:])}; {u.shape[-1]} channels need ({u.shape[-1]}, states)")
-    expected = {
-        "delta": tuple(u.shape),
-        "z": tuple(u.shape[1:]),
-        "D": (directions, u.shape[-1]),
-        "delta_bias": (directions, u.shape[-1]),
-    }
+    row = (directions, u.shape[-1])
+    expected = {"delta": tuple(u.shape), "z": (1, *u.shape[1:]), "D": row, "delta_bias": row}
     for name, x in others.items():
-        if x is not None and tuple(x.shape) != expected[name]:
-            raise ConfigError(f"{name} is {tuple(x.shape)}; u of {tuple(u.shape)} needs {expected[name]}")
+        if x is None:
+            continue
+        found = (1, *x.shape) if name == "z" else tuple(x.shape)
+        if found != expected[name]:
+            own = 1 if name == "z" else hidden
+            raise ConfigError(
+                f"{name} is {found[own:]}; u of {tuple(u.shape[hidden:])} needs {expected[name][own:]}"
+            )
+        if x.device != u.device:
+            raise ConfigError(f"{name} is on {x.device} and u on {u.device}; move both to one device")

@@ -23,11 +23,11 @@ typedef struct {
     int64_t directions, batch, length, channels, groups, states;
     int64_t softplus, reversed, masked; /* the last two: bit k is direction k */
     int64_t constant_B, constant_C, growing;
-    const float *u, *delta, *z, *A, *B, *C, *D, *bias, *start;
+    const float *u, *delta, *z, *A, *B, *C, *D, *bias;
     int64_t u_stride[3], delta_stride[3], z_stride[2]; /* direction, clip, step; z: clip, step */
     int64_t B_stride[4], C_stride[4];                  /* direction, clip, step, group */
     float *out, *y, *kept, *last;
-    const float *grad_out, *grad_last;
+    const float *grad_out;
     float *grad_u, *grad_delta, *grad_z, *grad_A, *grad_B, *grad_C, *grad_D, *grad_bias, *grad_start;
 } problem;
 
@@ -47,10 +47,10 @@ typedef struct {
     float grad_C[TILE][STATES][LANES];
 } scratch;
 
-/* Whether a decay can be above 1, and a state grow without bounds. */
+/* Whether a decay can be above 1, and a state grow without bounds, or is not a number. */
 int64_t any_positive(const float *values, int64_t count) {
     for (int64_t i = 0; i < count; i++)
-        if (values[i] > 0) return 1;
+        if (!(values[i] <= 0)) return 1;
     return 0;
 }
 int64_t scratch_bytes(void) { return (int64_t)sizeof(scratch) + 64; }
@@ -355,7 +355,11 @@ INLINE void backward_steps(const problem *p, scratch *s, int64_t j, int steps, c
 }
 
 INLINE lanes halves(lanes a, lanes b, int low) {
+#ifdef __clang__
 #define PICK(...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define PICK(...) __builtin_shuffle(a, b, (ints){__VA_ARGS__})
+#endif
     return low ? PICK(0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30)
                : PICK(1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
 }

@@ -31,13 +31,13 @@ class _Problem(ctypes.Structure):
         ),
         *((name, ctypes.c_int64) for name in ("softplus", "reversed", "masked")),
         *((name, ctypes.c_int64) for name in ("constant_B", "constant_C", "growing")),
-        *((name, _Floats) for name in ("u", "delta", "z", "A", "B", "C", "D", "bias", "start")),
+        *((name, _Floats) for name in ("u", "delta", "z", "A", "B", "C", "D", "bias")),
         ("u_stride", ctypes.c_int64 * 3),
         ("delta_stride", ctypes.c_int64 * 3),
         ("z_stride", ctypes.c_int64 * 2),
         ("B_stride", ctypes.c_int64 * 4),
         ("C_stride", ctypes.c_int64 * 4),
-        *((name, _Floats) for name in ("out", "y", "kept", "last", "grad_out", "grad_last")),
+        *((name, _Floats) for name in ("out", "y", "kept", "last", "grad_out")),
         *((f"grad_{name}", _Floats) for name in ("u", "delta", "z", "A", "B", "C", "D", "bias", "start")),
     )
 
@@ -113,6 +113,11 @@ def kept_shape(given: Operands) -> tuple[int, ...]:
     return (directions, batch, packing.groups, packing.lane_vectors, tiles, packing.padded_states, LANES)
 
 
+def not_numbers(count: int, delta: Tensor) -> str:
+    """What is wrong with steps that cannot be computed."""
+    return f"delta, with its bias, holds {count} values that are not numbers (NaN) of {delta.numel()}"
+
+
 # Of u, delta, A, B, C, D, z, delta_bias and start, in float32; empty for a tensor that was not given.
 Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
@@ -135,7 +140,7 @@ def scan_forward(given: Operands, keep: bool) -> tuple[Tensor, Tensor, Tensor, T
     blocks = -(-packing.lane_vectors // WIDTH)
     bad = _run(_kernel().scan_forward, problem, batch * packing.groups * blocks)
     if bad:
-        raise ConfigError(f"delta holds {bad} values that are not numbers (NaN) of {given.delta.numel()}")
+        raise ConfigError(not_numbers(bad, given.delta))
     del alive
     return out.to(given.u.dtype), packing.unpack(last), y, kept
 

@@ -68,13 +68,18 @@ def mask_from_orders(
 def orders_shape(mask_type: MaskType, grid: tuple[int, int, int]) -> tuple[int, int]:
     """How many orders a mask is made of, and of how many items each."""
     frames, rows, columns = grid
-    return {
+    if min(grid) < 1:
+        raise ConfigError(f"the grid is {grid}; it needs at least 1 frame, row and column of tubelets")
+    shapes = {
         "tube": (1, rows * columns),
         "random": (1, frames * rows * columns),
         "tube_row": (frames, rows),
         "random_row": (1, frames * rows),
         "attention": (frames, rows * columns),
-    }[mask_type]
+    }
+    if mask_type not in shapes:
+        raise ConfigError(f"mask_type is {mask_type!r}; it can be {', '.join(map(repr, shapes))}")
+    return shapes[mask_type]
 
 
 def tube_mask(

@@ -37,7 +37,8 @@ class Start:
     remarks: list[str]
 
     def __str__(self) -> str:
-        return "; ".join([f"new: {', '.join(self.fresh) or 'nothing'}", *self.remarks])
+        left_out = [f"left out: {', '.join(self.unused)}"] if self.unused else []
+        return "; ".join([f"new: {', '.join(self.fresh) or 'nothing'}", *left_out, *self.remarks])
 
 
 def fill_from(model: nn.Module, config: Any, init: Path) -> Start:

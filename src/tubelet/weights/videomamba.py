@@ -122,6 +122,11 @@ def remarks(layout: str, config: Any, *, guessed: bool) -> list[str]:
             "taken for a VideoMamba; a VideoMambaPro has the same tensors and computes something else: if it is "
             "one, say so with --model (videomambapro_tiny_image, …)"
         )
+    if isinstance(config, PretrainerConfig) and config.last_feature == "before_last_block" and guessed:
+        said.append(
+            "taken for a published pre-training, whose last block and norm never learned: if it is your own, "
+            "say --model with last_feature=norm"
+        )
     if layout == "official_multimodal":
         said.append("only the video tower was converted; the text side of the model was dropped")
     return said
