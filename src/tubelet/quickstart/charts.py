@@ -123,6 +123,11 @@ def epoch_means(points: Points) -> Points:
     return tuple(means)
 
 
+def points(curve: list[list[float]] | None) -> Points:
+    """A logged curve; none where nothing of that name was logged."""
+    return tuple((x, y) for x, y in curve or ())
+
+
 def _said(points: Points, percent: bool) -> str:
     first, last = (f"{y:.1%}" if percent else f"{y:.3g}" for y in (points[0][1], points[-1][1]))
     return f"from {first} to {last} at {points[-1][0]:g}"

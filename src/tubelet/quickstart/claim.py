@@ -26,11 +26,18 @@ def claim(out: Path, plan: QuickstartPlan, seed: int) -> None:
 
 def check_same(out: Path, found: dict[str, Any], asked: dict[str, Any]) -> None:
     """Raise a ConfigError that names what differs."""
+    held = found.get("plan", {})
+    model = held.get("model", "videomae")  # the only one, before folders said which
+    if model != asked["plan"]["model"]:
+        raise ConfigError(
+            f"{out} holds a quickstart of {model}, not {asked['plan']['model']}; give another --out "
+            f"or --model {model}"
+        )
     if found.get("seed") != asked["seed"]:
         raise ConfigError(
             f"{out} holds a quickstart with seed {found.get('seed')}, not {asked['seed']}; give another --out "
             f"or --seed {found.get('seed')}"
         )
-    difference = first_difference(found.get("plan", {}), asked["plan"])
+    difference = first_difference(held, asked["plan"])
     if difference is not None:
         raise ConfigError(f"{out} holds a quickstart with other settings ({difference}); give another --out")

@@ -1,11 +1,14 @@
 """Two classifiers judged on the same videos: what may be said about which one is better."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
+from typing import Any
 
 from jaxtyping import Int
 from torch import Tensor
+
+from tubelet.quickstart.script import Arm
 
 # How often chance alone may make a claim.
 SIGNIFICANCE = 0.05
@@ -62,6 +65,20 @@ def verdict(first: str, second: str, compared: PairedComparison) -> str:
     if compared.p_value < SIGNIFICANCE:
         return f"{start}, which is more than the luck of these videos explains: {evidence}."
     return f"{start}, but the two are within noise of each other: {evidence}."
+
+
+def compared_figures(videos: Sequence[Mapping[str, Any]], first: Arm, second: Arm) -> dict[str, Any]:
+    """Two classifiers on the same held-out videos."""
+    compared = compare(*([video[arm.key]["right"] for video in videos] for arm in (first, second)))
+    sentence = verdict(first.phrase, second.phrase, compared)
+    return {
+        "both_right": compared.both,
+        f"only_{first.key}_right": compared.only_first,
+        f"only_{second.key}_right": compared.only_second,
+        "neither_right": compared.neither,
+        "p_value": compared.p_value,
+        "sentence": sentence[0].upper() + sentence[1:],
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """The pictures of the page: clips as strips of frames, and masked and reconstructed clips."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from tubelet.inference.load import load
 from tubelet.quickstart.plan import QuickstartPlan
 from tubelet.quickstart.png import data_uri, strip
 from tubelet.quickstart.reconstruct import ReconstructedClip, reconstruct
+from tubelet.quickstart.script import Trained
 from tubelet.tasks.masked import MaskedPixels
 from tubelet.train.evaluate import evaluation_set
 
@@ -54,15 +55,21 @@ class Pictures:
 
 
 def draw_pictures(
-    results: dict[str, Any], samples: Sequence[Sample], pretrained: Path, plan: QuickstartPlan
+    results: dict[str, Any], samples: Sequence[Sample], trained: Mapping[str, Trained], plan: QuickstartPlan
 ) -> Pictures:
     """All pictures. Videos are chosen by their place in the list, never by how they look."""
     paths = {Path(sample.path).name: sample.path for sample in samples}
     firsts = first_of_class(results["videos"])
-    wrong = [video["file"] for video in results["videos"] if not video["finetuned"]["right"]]
+    hero, filling = plan.script.hero.key, plan.script.reconstructs
+    wrong = [video["file"] for video in results["videos"] if not video[hero]["right"]]
     mistakes = [file for file in wrong if file not in firsts][: plan.num_mistakes]
+    masked = (
+        masked_strips(trained[filling], samples[: plan.num_reconstructions], plan.data.classes)
+        if filling
+        else ()
+    )
     return Pictures(
-        masked=tuple(masked_strips(pretrained, samples[: plan.num_reconstructions], plan, results["seed"])),
+        masked=tuple(masked),
         first_of_class=tuple(firsts),
         mistakes=tuple(mistakes),
         films={file: film(paths[file]) for file in [*firsts, *mistakes]},
@@ -99,22 +106,26 @@ def spread(
 
 
 def masked_strips(
-    pretrained: Path, samples: Sequence[Sample], plan: QuickstartPlan, seed: int
+    pretrained: Trained, samples: Sequence[Sample], classes: tuple[str, ...]
 ) -> list[MaskedStrips]:
     """What the pre-trained model makes of masked videos; the masks are those of its test."""
     if not samples:
         return []
-    loaded = load(pretrained)
+    loaded, recipe = load(pretrained.result.model), pretrained.recipe
     spec = replace(loaded.input, num_clips=1, num_crops=1)
-    recipe = plan.pretraining(seed)
     task = MaskedPixels(
-        loaded.model, loaded.config, mask_ratio=recipe.mask_ratio, mean=spec.mean, std=spec.std, seed=seed
+        loaded.model,
+        loaded.config,
+        mask_ratio=recipe.mask_ratio,
+        mean=spec.mean,
+        std=spec.std,
+        seed=recipe.seed,
     )
     (batch,) = evaluation_loader(evaluation_set(spec, samples), batch_size=len(samples), num_workers=0)
     clips = reconstruct(task, batch)
     assert batch.labels is not None, "rendered clips have labels"
     labels = batch.labels.tolist()
-    return [strips_of(clip, plan.data.classes[label]) for clip, label in zip(clips, labels, strict=True)]
+    return [strips_of(clip, classes[label]) for clip, label in zip(clips, labels, strict=True)]
 
 
 def strips_of(clip: ReconstructedClip, label: str) -> MaskedStrips:

@@ -13,25 +13,13 @@ from tubelet.config import to_plain
 from tubelet.data.audit import Rate
 from tubelet.inference.results import Classification
 from tubelet.metrics.accuracy import confusion_matrix
-from tubelet.quickstart.compare import PairedComparison, compare, reversal_confusions, verdict
+from tubelet.quickstart.compare import compared_figures, reversal_confusions
 from tubelet.quickstart.plan import QuickstartPlan
+from tubelet.quickstart.script import Trained
 from tubelet.recipes import Recipe
 from tubelet.tasks.classification import VideoScores
-from tubelet.train.build import model_config
 from tubelet.train.log import read_metrics
 from tubelet.train.run import RunResult
-
-# The two classifiers, by the names of their folders, as sentences call them.
-ARMS = {"finetuned": "the pre-trained model", "scratch": "the model from scratch"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Runs:
-    """The three trainings."""
-
-    pretrained: RunResult
-    finetuned: RunResult
-    scratch: RunResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,48 +34,40 @@ class Prediction:
 def collect(
     plan: QuickstartPlan,
     seed: int,
-    runs: Runs,
+    trained: Mapping[str, Trained],
     prediction: Prediction,
     *,
     environment: Mapping[str, str | int],
 ) -> dict[str, Any]:
-    """All figures of a finished quickstart; only numbers JSON knows."""
-    classes = plan.data.classes
-    tests = {"finetuned": tested(runs.finetuned), "scratch": tested(runs.scratch)}
-    compared = compare(*(right(test).tolist() for test in tests.values()))
+    """All figures of a finished quickstart; only numbers JSON knows. `trained` are the trainings by key."""
+    classes, script = plan.data.classes, plan.script
+    tests = {arm.key: tested(trained[arm.key].result) for arm in script.arms}
+    videos = per_video(tests, classes)
     found = {
         "format": "tubelet-quickstart",
+        "model": plan.model,
         "seed": seed,
         "classes": classes,
         "chance": 1 / len(classes),
         "reversal_pairs": plan.data.reversal_pairs,
         "videos_per_split": plan.sizes,
-        "views_per_video": views_per_video(plan.finetuning(seed)),
+        "views_per_video": views_per_video(trained[script.hero.key].recipe),
         "models": {arm: judged(test, plan) for arm, test in tests.items()},
-        "comparison": compared_figures(compared),
-        "pretraining": {
-            **runs.pretrained.metrics,
-            "standardized_targets": model_config(plan.pretraining(seed)).normalize_target,
-        },
+        "comparison": compared_figures(videos, *script.arms[:2]),
         "prediction": {
             "file": prediction.file,
             "label": classes[prediction.label],
             **prediction.answer.to_dict(),
         },
-        "videos": per_video(tests, classes),
-        "curves": {
-            "pretrained": curves(runs.pretrained.folder, plan.pretraining(seed), plan),
-            "finetuned": curves(runs.finetuned.folder, plan.finetuning(seed), plan),
-            "scratch": curves(runs.scratch.folder, plan.finetuning(seed), plan),
-        },
+        "videos": videos,
+        "curves": {key: curves(one.result.folder, one.recipe, plan) for key, one in trained.items()},
         "settings": {
             "plan": to_plain(plan),
-            "pretraining": to_plain(plan.pretraining(seed)),
-            "finetuning": to_plain(plan.finetuning(seed)),
+            **{training.recipe: to_plain(trained[training.key].recipe) for training in script.trainings},
         },
         "environment": dict(environment),
     }
-    return json_ready(found)
+    return json_ready({**found, **script.facts(trained, found)})
 
 
 def tested(result: RunResult) -> VideoScores:
@@ -135,22 +115,10 @@ def class_rates(confusion: Int64[Tensor, "classes classes"], classes: tuple[str,
     }
 
 
-def compared_figures(compared: PairedComparison) -> dict[str, Any]:
-    sentence = verdict(ARMS["finetuned"], ARMS["scratch"], compared)
-    return {
-        "both_right": compared.both,
-        "only_finetuned_right": compared.only_first,
-        "only_scratch_right": compared.only_second,
-        "neither_right": compared.neither,
-        "p_value": compared.p_value,
-        "sentence": sentence[0].upper() + sentence[1:],
-    }
-
-
 def per_video(tests: Mapping[str, VideoScores], classes: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Every held-out video with the probabilities both classifiers gave, in the order of `classes`."""
+    """Every held-out video with the probabilities that each classifier gave, in the order of `classes`."""
     first, *others = tests.values()
-    assert all(test.names == first.names for test in others), "both were tested on the same videos"
+    assert all(test.names == first.names for test in others), "all were tested on the same videos"
     return [
         {
             "file": Path(name).name,

@@ -1,7 +1,8 @@
-"""The quickstart: from rendered videos to two tested models and a page about them, in one call."""
+"""The quickstart: from rendered videos to tested models and a page about them, in one call."""
 
 import json
 import webbrowser
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,13 @@ from tubelet.quickstart.environment import environment
 from tubelet.quickstart.pictures import draw_pictures
 from tubelet.quickstart.plan import QuickstartPlan
 from tubelet.quickstart.report import render_report
-from tubelet.quickstart.results import Prediction, Runs, collect
+from tubelet.quickstart.results import Prediction, collect
+from tubelet.quickstart.script import Trained, Training
 from tubelet.quickstart.terminal import has_display, summary_table
 from tubelet.train.build import RunOptions
 from tubelet.train.device import pick_device
 from tubelet.train.log import ProgressBar
-from tubelet.train.run import RunResult, run
+from tubelet.train.run import run
 
 # Decoded videos are kept in memory: the set is small and seen in every epoch.
 CACHE_BYTES = 2 * 1024**3
@@ -50,10 +52,10 @@ def quickstart(
     plan: QuickstartPlan | None = None,
     device: str = "auto",
 ) -> QuickstartResult:
-    """Render, pre-train, fine-tune, train from scratch, test, predict and report, all inside `out`.
+    """Render, train three times, test, predict and report, all inside `out`.
 
-    The same call goes on where an interrupted one stopped. A folder that holds something else, or a quickstart
-    of another seed, is a ConfigError.
+    VideoMAE's story unless the plan names another family. The same call goes on where an interrupted one
+    stopped. A folder that holds something else, or a quickstart of another family or seed, is a ConfigError.
     """
     story = Story(
         out=out.resolve(),
@@ -65,14 +67,11 @@ def quickstart(
     )
     claim(story.out, story.plan, seed)
     story.render()
-    pretrained = story.train("pretrained")
-    runs = Runs(
-        pretrained=pretrained,
-        finetuned=story.train("finetuned", init=pretrained.model),
-        scratch=story.train("scratch"),
-    )
-    result = story.report(runs)
-    console.print(summary_table(result.results))
+    trained: dict[str, Trained] = {}
+    for number, training in enumerate(story.plan.script.trainings, start=2):
+        trained[training.key] = story.train(number, training, trained)
+    result = story.report(trained)
+    console.print(summary_table(story.plan.script, result.results))
     console.print(escape(result.results["comparison"]["sentence"]), highlight=False)
     console.print(
         f"[bold]{escape(str(out / 'report.html'))}[/] shows all of it", highlight=False, soft_wrap=True
@@ -117,40 +116,38 @@ class Story:
                 num_workers=torch.get_num_threads(),
             )
 
-    def train(self, part: str, init: Path | None = None) -> RunResult:
+    def train(self, number: int, training: Training, earlier: Mapping[str, Trained]) -> Trained:
         """One of the three trainings, tested at its end."""
-        number, title = {
-            "pretrained": (2, "pre-training without labels"),
-            "finetuned": (3, "fine-tuning the pre-trained model"),
-            "scratch": (4, "training the same model from scratch, by the same recipe"),
-        }[part]
-        self.say(number, title)
-        recipe = (self.plan.pretraining if part == "pretrained" else self.plan.finetuning)(self.seed)
+        self.say(number, training.title)
+        recipe = self.plan.recipe(training, self.seed)
         options = RunOptions(
             device=str(self.device),
             cache_bytes=CACHE_BYTES,
             validate_every=self.plan.validate_every,
             save_every=100,
         )
-        with self.clock.part(part):
-            return run(
+        models = {key: one.result.model for key, one in earlier.items()}
+        with self.clock.part(training.key):
+            result = run(
                 recipe,
                 self.data,
-                self.out / part,
+                self.out / training.key,
                 options,
-                init=init,
+                init=models[training.init] if training.init else None,
+                teacher=models[training.teacher] if training.teacher else None,
                 console=self.console,
-                title=title.split(" ")[0],
+                title=training.title.split(" ")[0],
             )
+        return Trained(recipe=recipe, result=result)
 
-    def report(self, runs: Runs) -> QuickstartResult:
+    def report(self, trained: Mapping[str, Trained]) -> QuickstartResult:
         """Predict one video, draw the pictures, write both files."""
         self.say(5, "predicting a video and writing the report")
         samples = read_annotations(self.data, "test").samples
         with self.clock.part("report"):
-            prediction = self.predict(samples[0], runs.finetuned.model)
-            results = collect(self.plan, self.seed, runs, prediction, environment=environment(self.device))
-            pictures = draw_pictures(results, samples, runs.pretrained.model, self.plan)
+            prediction = self.predict(samples[0], trained[self.plan.script.hero.key].result.model)
+            results = collect(self.plan, self.seed, trained, prediction, environment=environment(self.device))
+            pictures = draw_pictures(results, samples, trained, self.plan)
         results["seconds"] = {part: round(seconds, 1) for part, seconds in self.clock.seconds.items()}
         report, results_file = self.out / "report.html", self.out / "results.json"
         write_whole(report, render_report(results, pictures, name=self.out.name))

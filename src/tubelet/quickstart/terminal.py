@@ -6,33 +6,26 @@ from typing import Any
 
 from rich.table import Table
 
-# What the parts are called for people; keys are those of the clock.
-PARTS = {
-    "rendering": "rendering videos",
-    "pretrained": "pre-training",
-    "finetuned": "fine-tuning and test",
-    "scratch": "training from scratch and test",
-    "report": "prediction and report",
-}
+from tubelet.quickstart.script import Script
 
 
-def summary_table(results: dict[str, Any]) -> Table:
-    """Both accuracies beside chance, and the seconds of every part."""
+def summary_table(script: Script, results: dict[str, Any]) -> Table:
+    """All accuracies beside chance, and the seconds of every part."""
     table = Table(title="held-out videos, all views", title_justify="left")
     for column in ("", "top-1", "95 % interval", "right"):
         table.add_column(column, justify="left" if column == "" else "right")
-    for arm, name in (("finetuned", "pre-trained, then fine-tuned"), ("scratch", "from scratch")):
-        rate = results["models"][arm]["top1"]
+    for arm in script.arms:
+        rate = results["models"][arm.key]["top1"]
         low, high = rate["interval_95"]
         table.add_row(
-            name,
+            arm.name[0].lower() + arm.name[1:],
             f"{rate['right'] / rate['of']:.1%}",
             f"{low:.1%} – {high:.1%}",
             f"{rate['right']}/{rate['of']}",
         )
     table.add_row("chance", f"{results['chance']:.1%}", "", "", end_section=True)
     for part, seconds in results["seconds"].items():
-        table.add_row(PARTS[part], "", "", f"{seconds:.0f} s", style="dim")
+        table.add_row(script.parts[part], "", "", f"{seconds:.0f} s", style="dim")
     table.add_row("total", "", "", f"{sum(results['seconds'].values()):.0f} s")
     return table
 
