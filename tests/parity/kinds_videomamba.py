@@ -272,6 +272,7 @@ def observe(encoder: Encoder, run: Callable[[], Tensor]) -> tuple[Tensor, dict[s
     """What `run` returns, and what the blocks did meanwhile under the recorded names."""
     modules: dict[str, nn.Module] = {"patch_embed": encoder.embed}
     for i, block in enumerate(encoder.blocks):
+        assert isinstance(block, MambaBlock)
         modules[f"block{i}.hidden"] = block.mixer
         modules[f"after{i}"] = block
     with recorded_outputs(modules) as seen:
