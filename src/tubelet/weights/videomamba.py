@@ -122,7 +122,7 @@ def remarks(layout: str, config: Any, *, guessed: bool) -> list[str]:
             "taken for a VideoMamba; a VideoMambaPro has the same tensors and computes something else: if it is "
             "one, say so with --model (videomambapro_tiny_image, …)"
         )
-    if isinstance(config, PretrainerConfig) and config.last_feature == "before_last_block" and guessed:
+    if guessed and layout == "official" and isinstance(config, PretrainerConfig):
         said.append(
             "taken for a published pre-training, whose last block and norm never learned: if it is your own, "
             "say --model with last_feature=norm"
