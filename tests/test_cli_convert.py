@@ -104,7 +104,9 @@ def test_a_file_of_no_known_family_is_one_line(tmp_path: Path, capsys: pytest.Ca
     torch.save({"features.0.weight": torch.zeros(2)}, tmp_path / "vgg.pth")
     assert tubelet("convert", tmp_path / "vgg.pth", tmp_path / "ours") == 1
     line = error_line(capsys)
-    assert "not the keys of a model known here (VideoMAE, VideoMamba, CLIP): features.0.weight" in line
+    assert (
+        "not the keys of a model known here (VideoMAE, VideoMamba, X-CLIP, CLIP): features.0.weight" in line
+    )
     (tmp_path / "text.pth").write_text("not weights")
     assert tubelet("convert", tmp_path / "text.pth", tmp_path / "ours") == 1
     assert "no PyTorch file, or a damaged one" in error_line(capsys)

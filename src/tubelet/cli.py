@@ -338,9 +338,11 @@ def models() -> None:
     name_column = Column("name", no_wrap=True)  # to be copied whole
     table = Table(name_column, "kind", "dim", "depth", "heads", "clip", title="models")
     for name, config in VARIANTS.items():
-        encoder = getattr(config, "encoder", config)  # a CLIP tower is its own encoder
+        # Of two towers that of images is told; a tower on its own is its own encoder.
+        encoder = getattr(config, "image", getattr(config, "encoder", config))
         heads = str(getattr(encoder, "num_heads", "none"))
-        table.add_row(name, kind_of(config), str(encoder.dim), str(encoder.depth), heads, clip_of(encoder))
+        seen = config if hasattr(config, "num_frames") else encoder
+        table.add_row(name, kind_of(config), str(encoder.dim), str(encoder.depth), heads, clip_of(seen))
     out.print(table)
     recipes = Table("name", "what", title="recipes")
     for name, function in RECIPES.items():
@@ -350,6 +352,8 @@ def models() -> None:
 
 def kind_of(config: Any) -> str:
     """What a model is for, in a word or two."""
+    if hasattr(config, "text"):
+        return "image + text" if architecture_of(config) == "clip" else "video + text"
     kind = architecture_of(config).partition("_")[2].replace("_", " ").replace("pretrainer", "pre-training")
     images = kind == "classifier" and getattr(config.encoder, "time_position", None) is False
     return "images" if images else kind
@@ -373,7 +377,7 @@ def convert_command(
 ) -> None:
     """Turn a published checkpoint into a tubelet folder, or a tubelet folder into a published layout.
 
-    Known are VideoMAE, VideoMamba and VideoMambaPro, and CLIP's image tower.
+    Known are VideoMAE, VideoMamba and VideoMambaPro, X-CLIP and CLIP.
 
     Parameters
     ----------

@@ -46,3 +46,10 @@ def test_biases_are_chosen_one_by_one():
 def test_a_given_scale_replaces_the_usual_one():
     assert Attention(12, 3).scale == 4**-0.5
     assert Attention(12, 3, scale=0.0).scale == 0.0
+
+
+def test_causal_attention_equals_torchs_under_a_mask():
+    ours = Attention(12, 3, causal=True)
+    tokens, hidden = torch.randn(2, 5, 12), torch.ones(5, 5, dtype=torch.bool).triu(1)
+    theirs = torchs(ours, 12)(tokens, tokens, tokens, attn_mask=hidden)[0]
+    torch.testing.assert_close(ours(tokens), theirs, rtol=1e-5, atol=1e-6)

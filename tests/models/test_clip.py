@@ -6,15 +6,20 @@ import torch
 from torch import Tensor
 
 from tubelet.errors import ConfigError
+from tubelet.models import build_model
 from tubelet.models.backbone import Backbone
 from tubelet.models.clip import VARIANTS, ImageTower, ImageTowerConfig
-from tubelet.weights.clip import ARCHITECTURE, LAYOUTS, config_from_hf, config_to_hf
+from tubelet.weights.clip import LAYOUTS, TOWER, config_from_hf, config_to_hf
 from tubelet.weights.rules import to_official, to_ours
 
 TINY = ImageTowerConfig(dim=16, depth=2, num_heads=2, embed_dim=6, image_size=16, tubelet=(1, 8, 8))
 
 # Counted on the key lists of OpenAI's files.
 PUBLISHED = {
+    "clip_b16": 149_620_737,
+    "clip_b32": 151_277_313,
+    "clip_l14": 427_616_513,
+    "clip_l14_336": 427_944_193,
     "clip_b16_image": 86_192_640,
     "clip_b32_image": 87_849_216,
     "clip_l14_image": 303_966_208,
@@ -27,10 +32,10 @@ def images(size: int = 16) -> Tensor:
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_every_tower_has_as_many_parameters_as_published(name: str):
+def test_every_size_has_as_many_parameters_as_published(name: str):
     with torch.device("meta"):
-        tower = ImageTower(VARIANTS[name])
-    assert sum(p.numel() for p in tower.parameters()) == PUBLISHED[name]
+        model = build_model(VARIANTS[name])
+    assert sum(p.numel() for p in model.parameters()) == PUBLISHED[name]
 
 
 def test_an_image_is_a_clip_of_one_frame():
@@ -125,9 +130,9 @@ def theirs() -> Any:
 
 @pytest.mark.parametrize("size", [16, 32])
 def test_a_tower_with_transformers_weights_computes_what_transformers_computes(theirs: Any, size: int):
-    tower = ImageTower(config_from_hf(theirs.config.to_dict()))
-    assert tower.config == TINY
-    tower.load_state_dict(to_ours(theirs.state_dict(), LAYOUTS["hf"][ARCHITECTURE]), strict=True)
+    assert config_from_hf(theirs.config.to_dict()) == TINY
+    tower = ImageTower(TINY)
+    tower.load_state_dict(to_ours(theirs.state_dict(), LAYOUTS["hf"][TOWER]), strict=True)
     batch = images(size)
     with torch.no_grad():
         expected = theirs(batch, interpolate_pos_encoding=size != 16)
@@ -140,6 +145,6 @@ def test_a_tower_with_transformers_weights_computes_what_transformers_computes(t
 
 def test_transformers_with_our_weights_computes_what_we_compute(theirs: Any):
     tower, batch = ImageTower(TINY), images()
-    theirs.load_state_dict(to_official(tower.state_dict(), LAYOUTS["hf"][ARCHITECTURE]), strict=True)
+    theirs.load_state_dict(to_official(tower.state_dict(), LAYOUTS["hf"][TOWER]), strict=True)
     with torch.no_grad():
         torch.testing.assert_close(tower(batch), theirs(batch).image_embeds, rtol=1e-5, atol=1e-5)

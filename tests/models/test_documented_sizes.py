@@ -26,13 +26,16 @@ def num_params(name: str) -> int:
 
 @pytest.mark.parametrize("name", SIZES)
 def test_sizes_are_as_documented(name: str):
-    encoder, row = VARIANTS[name].encoder, SIZES[name]
+    config, row = VARIANTS[name], SIZES[name]
+    encoder = config.image if hasattr(config, "image") else config.encoder
     assert [str(encoder.dim), str(encoder.depth)] == row[:2]
     if name.startswith("videomamba"):
         assert [f"{num_params(n):,}" for n in (name, f"{name}_image")] == row[2:4]
     else:
         assert str(encoder.num_heads) == row[2]
         assert f"{num_params(name) / 1e6:.1f} M" == row[3]
+    if len(row) > 4 and not name.startswith("videomamba"):
+        assert str(config.num_frames) == row[4]
 
 
 def test_every_size_is_in_a_table_or_named_in_the_text():

@@ -5,7 +5,7 @@ import torch
 
 from tubelet.ops import attention as module
 from tubelet.ops import backend
-from tubelet.ops.attention import attention, attention_definition
+from tubelet.ops.attention import attention, attention_definition, causal_attention
 
 
 def qkv(queries: int, keys: int, head_dim: int = 8) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -72,3 +72,11 @@ def test_the_size_of_the_scores_decides_the_way(
     q, k, v = (x.bfloat16() for x in qkv(6, 6))
     attention(q, k, v, 0.5)
     assert called == [way]
+
+
+def test_causally_every_token_attends_to_the_text_so_far():
+    (q, k, v), scale = qkv(6, 6), 0.37
+    found = causal_attention(q, k, v, scale)
+    for n in range(1, 7):
+        alone = attention_definition(q[:, :, n - 1 : n], k[:, :, :n], v[:, :, :n], scale)
+        torch.testing.assert_close(found[:, :, n - 1 : n], alone, rtol=1e-5, atol=1e-5)

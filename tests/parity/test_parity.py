@@ -6,12 +6,15 @@ import pytest
 
 from tests.parity import (
     kinds_clip,
+    kinds_clip_text,
     kinds_pixels,
     kinds_protocols,
     kinds_sampling,
     kinds_training,
     kinds_videomae,
     kinds_videomamba,
+    kinds_xclip,
+    kinds_xclip_data,
 )
 from tests.parity.case import Case, read_cases
 
@@ -22,7 +25,10 @@ CHECKS = {
     **kinds_videomae.CHECKS,
     **kinds_videomamba.CHECKS,
     **kinds_clip.CHECKS,
+    **kinds_clip_text.CHECKS,
     **kinds_protocols.CHECKS,
+    **kinds_xclip.CHECKS,
+    **kinds_xclip_data.CHECKS,
 }
 # Recorded ahead of the code: video-text retrieval is not built yet.
 TO_COME = ("videomamba.multimodal", "retrieval.metrics", "retrieval.rerank")

@@ -13,7 +13,7 @@ from tests.inference.checkpoints import checkpoint
 from tests.train.test_run import assert_same_outcome, interrupt, stop_at
 from tubelet.config import read_toml
 from tubelet.errors import ConfigError
-from tubelet.models.clip import ImageTowerConfig
+from tubelet.models.clip import ClipConfig, ImageTowerConfig, TextTowerConfig
 from tubelet.models.videomamba import ClassifierConfig, EncoderConfig
 from tubelet.recipes import Recipe, find_recipe
 from tubelet.tasks.classification import VideoScores
@@ -130,6 +130,17 @@ def test_a_published_file_is_a_teacher_as_it_is(teachers: Path, motions: Path, t
     kernel = found.model.state_dict()["embed.proj.weight"]
     assert torch.equal(kernel[:, :, 1], ours.state["embed.proj.weight"][:, :, 0])
     assert not kernel[:, :, 0].any()
+
+
+def test_of_a_full_clip_the_image_tower_teaches(tmp_path: Path):
+    text = TextTowerConfig(dim=8, depth=1, num_heads=1, embed_dim=TOWER.embed_dim, vocab_size=9)
+    both = checkpoint(ClipConfig(image=TOWER, text=text))
+    save_checkpoint(tmp_path / "clip", both)
+    found = open_teacher(aligning(), SMALLER, tmp_path / "clip")
+    assert found is not None
+    assert found.config == TOWER
+    kernel = found.model.state_dict()["embed.proj.weight"]
+    assert torch.equal(kernel, both.state["image.embed.proj.weight"])
 
 
 def test_teachers_that_cannot_teach_are_refused(teachers: Path, motions: Path, tmp_path: Path):

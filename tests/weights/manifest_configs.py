@@ -4,21 +4,68 @@ from typing import Any
 
 from tests.weights.manifest_files import Manifest
 from tubelet.models import videomae, videomamba, videomamba_pretrain
+from tubelet.models.clip import ClipConfig, ImageTowerConfig, TextTowerConfig
 from tubelet.models.detector import DetectorConfig
+from tubelet.models.xclip import XCLIPConfig
+from tubelet.weights import xclip
 from tubelet.weights.videomae import config_from_hf
 
 
 def is_hf(manifest: Manifest) -> bool:
-    return "architecture" in manifest.config
+    return "architecture" in manifest.config or "model_type" in manifest.config
 
 
 def config_of(manifest: Manifest) -> Any:
     facts = manifest.config
+    if facts.get("model_type") == "xclip":
+        return xclip.config_from_hf(facts)
     if is_hf(manifest):
         return config_from_hf({**facts, "architectures": [facts["architecture"]]})
     if "bimamba" in facts.get("vision", facts):
         return videomamba_config(facts.get("vision", facts))
+    if "mit_layers" in facts:
+        return xclip_config(facts)
+    if "vision_patch_size" in facts:
+        return clip_config(facts)
     return videomae_config(facts)
+
+
+def clip_config(facts: dict[str, Any]) -> ClipConfig:
+    """By the official constructor's arguments, which X-CLIP's has too."""
+    patch = facts["vision_patch_size"]
+    return ClipConfig(
+        image=ImageTowerConfig(
+            dim=facts["vision_width"],
+            depth=facts["vision_layers"],
+            num_heads=facts["vision_width"] // 64,
+            embed_dim=facts["embed_dim"],
+            image_size=facts["image_resolution"],
+            tubelet=(1, patch, patch),
+        ),
+        text=TextTowerConfig(
+            dim=facts["transformer_width"],
+            depth=facts["transformer_layers"],
+            num_heads=facts["transformer_heads"],
+            embed_dim=facts["embed_dim"],
+            vocab_size=facts["vocab_size"],
+            context_length=facts["context_length"],
+        ),
+    )
+
+
+def xclip_config(facts: dict[str, Any]) -> XCLIPConfig:
+    towers = clip_config(facts)
+    return XCLIPConfig(
+        image=towers.image,
+        text=towers.text,
+        num_frames=facts["T"],
+        integration_depth=facts["mit_layers"],
+        integration_num_heads=facts["embed_dim"] // 64,
+        prompt_depth=facts["prompts_layers"],
+        prompt_num_heads=facts["embed_dim"] // 64,
+        prompt_scale=float(facts["prompts_alpha"]),
+        drop_path=float(facts["droppath"]),
+    )
 
 
 def videomae_config(facts: dict[str, Any]) -> Any:

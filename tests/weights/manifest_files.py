@@ -14,6 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+# What different manifests call the number of parameters, and keys that may be there as well.
+COUNTS = ("num_params", "n_elements", "total_params")
+EXTRAS = ("optional_extra_keys", "optional_legacy_keys")
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -27,7 +31,7 @@ class Manifest:
     @property
     def num_params(self) -> int | None:
         """How many numbers its parameters are, where the file holds nothing but parameters."""
-        return self.facts.get("num_params") or self.facts.get("n_elements")
+        return next((self.facts[name] for name in COUNTS if name in self.facts), None)
 
     def tensors(self, device: str = "meta") -> dict[str, Tensor]:
         """Empty tensors of the recorded shapes under the official names."""
@@ -35,7 +39,7 @@ class Manifest:
 
     def extras(self, device: str = "meta") -> dict[str, Tensor]:
         """Empty tensors that may be in the file too."""
-        keys = self.facts.get("optional_extra_keys") or {}
+        keys = next((self.facts[name] for name in EXTRAS if self.facts.get(name)), {})
         return {key: torch.empty(shape, device=device) for key, shape in keys.items()}
 
 
@@ -51,7 +55,7 @@ def read_manifests(folder: Path) -> list[Manifest]:
 
 def pack(folder: Path, packed: Path) -> None:
     """Write what tests need of a folder's manifests into one compressed file, the same bytes every time."""
-    kept = ("config", "num_params", "n_elements", "keys", "optional_extra_keys")
+    kept = ("config", "keys", *COUNTS, *EXTRAS)
     contents = {
         manifest.name: {fact: manifest.facts[fact] for fact in kept if fact in manifest.facts}
         for manifest in read_manifests(folder)

@@ -108,7 +108,7 @@ def test_missing_and_misshapen_keys_are_listed_in_one_line():
 def test_keys_of_something_else_are_not_a_videomae():
     with pytest.raises(
         WeightsError,
-        match=r"not the keys of a model known here \(VideoMAE, VideoMamba, CLIP\): conv1\.weight, fc\.bias",
+        match=r"a model known here \(VideoMAE, VideoMamba, X-CLIP, CLIP\): conv1\.weight, fc\.bias",
     ):
         convert_state({"conv1.weight": torch.zeros(1), "fc.bias": torch.zeros(1)})
     # The image transformers that VideoMAE was written from have a class token.

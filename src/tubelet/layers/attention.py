@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tubelet.ops.attention import attention
+from tubelet.ops.attention import attention, causal_attention
 
 
 class Attention(nn.Module):
@@ -11,6 +11,7 @@ class Attention(nn.Module):
 
     `scale` replaces 1/√head_dim. Biases are chosen one by one, because published models differ: a key bias
     adds the same number to all scores of a query, so softmax ignores it and BEiT-style models leave it out.
+    With `causal`, tokens gather only from themselves and from those before them.
     """
 
     def __init__(
@@ -22,9 +23,11 @@ class Attention(nn.Module):
         k_bias: bool = True,
         v_bias: bool = True,
         scale: float | None = None,
+        causal: bool = False,
     ):
         super().__init__()
         self.num_heads = num_heads
+        self.causal = causal
         self.scale = (dim // num_heads) ** -0.5 if scale is None else scale
         self.q = nn.Linear(dim, dim, bias=q_bias)
         self.k = nn.Linear(dim, dim, bias=k_bias)
@@ -38,7 +41,8 @@ class Attention(nn.Module):
     ) -> Float[Tensor, "batch queries dim"]:
         context = tokens if context is None else context
         q, k, v = (self._heads(x) for x in (self.q(tokens), self.k(context), self.v(context)))
-        return self.proj(attention(q, k, v, self.scale).transpose(1, 2).flatten(2))
+        attend = causal_attention if self.causal else attention
+        return self.proj(attend(q, k, v, self.scale).transpose(1, 2).flatten(2))
 
     def _heads(self, x: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch heads tokens head_dim"]:
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)

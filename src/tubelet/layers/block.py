@@ -53,8 +53,8 @@ class Block(nn.Module):
 
 
 def run_blocks(
-    blocks: Iterable[nn.Module], tokens: Float[Tensor, "batch tokens dim"], *, recompute: bool
-) -> Float[Tensor, "batch tokens dim"]:
+    blocks: Iterable[nn.Module], tokens: Float[Tensor, "batch *tokens dim"], *, recompute: bool
+) -> Float[Tensor, "batch *tokens dim"]:
     """Tokens after all blocks; `recompute` trades a second forward pass for the memory of activations."""
     for block in blocks:
         if recompute and torch.is_grad_enabled():

@@ -6,7 +6,7 @@ from torch import nn
 
 from tubelet.config import unknown_key
 from tubelet.errors import ConfigError
-from tubelet.models import clip, detector, videomae, videomamba, videomamba_pretrain
+from tubelet.models import clip, detector, videomae, videomamba, videomamba_pretrain, xclip
 from tubelet.models.backbone import Backbone
 
 __all__ = ["ARCHITECTURES", "VARIANTS", "Backbone", "architecture_of", "build_model", "variant"]
@@ -18,7 +18,9 @@ ARCHITECTURES: dict[str, tuple[type, type[nn.Module]]] = {
     "videomae_detector": (detector.DetectorConfig, detector.VideoMAEDetector),
     "videomamba_classifier": (videomamba.ClassifierConfig, videomamba.VideoMambaClassifier),
     "videomamba_pretrainer": (videomamba_pretrain.PretrainerConfig, videomamba_pretrain.VideoMambaPretrainer),
+    "clip": (clip.ClipConfig, clip.Clip),
     "clip_image_tower": (clip.ImageTowerConfig, clip.ImageTower),
+    "xclip": (xclip.XCLIPConfig, xclip.XCLIP),
 }
 
 # Every size of every family, by the name that commands and recipes use.
@@ -28,6 +30,7 @@ VARIANTS: dict[str, Any] = {
     **videomamba.VARIANTS,
     **videomamba_pretrain.VARIANTS,
     **clip.VARIANTS,
+    **xclip.VARIANTS,
 }
 
 

@@ -1,14 +1,16 @@
 """CLIP: transferable visual models from natural language supervision (Radford et al., ICML 2021).
 
-The image tower (section 2.4): a ViT with a class token, a norm before its blocks as well as after them, and a
-linear map of the class token into the space that images share with texts. Video models start from it, or learn
-from it as a teacher (`clip_teacher.py`).
+Two towers (section 2.4) map into one space. That of images is a ViT with a class token, a norm before its blocks
+as well as after them, and a linear map of the class token; that of texts a transformer whose tokens see only what
+stands before them, with a linear map of the end token. Video models start from them, or learn from the image
+tower as a teacher (`clip_teacher.py`).
 """
 
 from dataclasses import dataclass
+from math import log
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -103,10 +105,10 @@ class QuickGeluMlp(nn.Module):
         return self.fc2(hidden * torch.sigmoid(1.702 * hidden))
 
 
-def clip_block(dim: int, num_heads: int, mlp_ratio: float, norm_eps: float) -> Block:
-    """A pre-norm block as both towers have it."""
+def clip_block(dim: int, num_heads: int, mlp_ratio: float, norm_eps: float, *, causal: bool = False) -> Block:
+    """A pre-norm block as both towers have it; `causal` in that of texts."""
     mlp = QuickGeluMlp(dim, int(dim * mlp_ratio))
-    return Block(dim, Attention(dim, num_heads), mlp, norm_eps=norm_eps)
+    return Block(dim, Attention(dim, num_heads, causal=causal), mlp, norm_eps=norm_eps)
 
 
 class ImageTower(nn.Module):
@@ -156,6 +158,154 @@ class ImageTower(nn.Module):
         return run_blocks(self.blocks, self.pre_norm(self.embed(clip)), recompute=self.recompute)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TextTowerConfig:
+    """A transformer over the tokens of one text, at most `context_length` of them with both markers."""
+
+    dim: int
+    depth: int
+    num_heads: int
+    embed_dim: int  # of the space shared with images
+    vocab_size: int = 49408
+    context_length: int = 77
+    mlp_ratio: float = 4.0
+    norm_eps: float = 1e-5
+
+    def __post_init__(self) -> None:
+        if self.num_heads < 1 or self.dim % self.num_heads:
+            raise ConfigError(f"dim {self.dim} does not divide into {self.num_heads} heads")
+        if min(self.vocab_size, self.context_length) < 1:
+            raise ConfigError(
+                f"a vocabulary of {self.vocab_size} tokens and a context of {self.context_length} hold no text"
+            )
+
+
+class TextEmbed(nn.Module):
+    """The vector of every token, and of its place in the text."""
+
+    def __init__(self, config: TextTowerConfig):
+        super().__init__()
+        self.token = nn.Embedding(config.vocab_size, config.dim)
+        self.position = nn.Parameter(torch.randn(config.context_length, config.dim) * 0.01)
+        nn.init.normal_(self.token.weight, std=0.02)
+
+    def forward(self, tokens: Int64[Tensor, "texts length"]) -> Float[Tensor, "texts length dim"]:
+        return self.token(tokens) + self.position[: tokens.shape[1]]
+
+
+class TextTower(nn.Module):
+    """Texts to embeddings, read off the end token: it has the largest id, and alone has seen all of its text."""
+
+    def __init__(self, config: TextTowerConfig):
+        super().__init__()
+        self.config = config
+        self.recompute = False
+        self.embed = TextEmbed(config)
+        self.blocks = nn.ModuleList(
+            [
+                clip_block(config.dim, config.num_heads, config.mlp_ratio, config.norm_eps, causal=True)
+                for _ in range(config.depth)
+            ]
+        )
+        self.norm = nn.LayerNorm(config.dim, eps=config.norm_eps)
+        self.proj = nn.Linear(config.dim, config.embed_dim, bias=False)
+        nn.init.normal_(self.proj.weight, std=config.dim**-0.5)
+
+    def forward(self, tokens: Int64[Tensor, "texts length"]) -> Float[Tensor, "texts embed_dim"]:
+        """The embedding of every text, not of unit length.
+
+        A text ends at the first of its tokens with the largest id, so what pads it does not matter. Nothing after
+        the longest text is computed: no token sees what follows it, so the result is the same. Token ids beyond
+        the vocabulary and texts beyond the context are ConfigErrors.
+        """
+        tokens, ends = self._trimmed(tokens)
+        stream = run_blocks(self.blocks, self.embed(tokens), recompute=self.recompute)
+        return self.proj(self.norm(stream[torch.arange(len(ends), device=ends.device), ends]))
+
+    def _trimmed(
+        self, tokens: Int64[Tensor, "texts length"]
+    ) -> tuple[Int64[Tensor, "texts trimmed"], Int64[Tensor, " texts"]]:
+        """The tokens up to the end of the longest text, and where each text ends."""
+        if not len(tokens):
+            return tokens[:, :0], tokens.new_zeros(0)
+        if not tokens.shape[1]:
+            raise ConfigError(f"{len(tokens)} texts without any token; each needs an end token at least")
+        config, ends = self.config, tokens.argmax(dim=1)
+        last = tokens.gather(1, ends[:, None])
+        # One wait for the device instead of three.
+        length, lowest, highest = torch.stack([ends.max() + 1, tokens.min(), last.max()]).tolist()
+        if length > config.context_length:
+            raise ConfigError(
+                f"a text has {length} tokens; the model's context has room for {config.context_length}"
+            )
+        if lowest < 0 or highest >= config.vocab_size:
+            raise ConfigError(
+                f"token ids go from {lowest} to {highest}; the model's vocabulary has {config.vocab_size} tokens"
+            )
+        return tokens[:, :length], ends
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipConfig:
+    """Both towers, which share one space."""
+
+    image: ImageTowerConfig
+    text: TextTowerConfig
+
+    def __post_init__(self) -> None:
+        if self.image.embed_dim != self.text.embed_dim:
+            raise ConfigError(
+                f"images have embeddings of {self.image.embed_dim} numbers, texts of {self.text.embed_dim}; "
+                "both towers must share one space"
+            )
+
+    @property
+    def encoder(self) -> ImageTowerConfig:
+        """What looks at pixels."""
+        return self.image
+
+
+class Clip(nn.Module):
+    """Images and texts that mean the same have embeddings of the same direction."""
+
+    def __init__(self, config: ClipConfig):
+        super().__init__()
+        self.config = config
+        self.dim = config.image.dim
+        self.image = ImageTower(config.image)
+        self.text = TextTower(config.text)
+        self.logit_scale = nn.Parameter(torch.tensor(log(1 / 0.07)))  # its logarithm; section 2.5
+
+    def forward(
+        self,
+        images: Float[Tensor, "images channels rows columns"],
+        tokens: Int64[Tensor, "texts length"],
+    ) -> Float[Tensor, "images texts"]:
+        """exp(logit_scale) · cosine of every image with every text."""
+        return self.logits(self.image(images), self.text(tokens))
+
+    def logits(
+        self,
+        image_embeddings: Float[Tensor, "images embed_dim"],
+        text_embeddings: Float[Tensor, "texts embed_dim"],
+    ) -> Float[Tensor, "images texts"]:
+        """The same for embeddings, of any length, that both towers made before."""
+        images, texts = F.normalize(image_embeddings, dim=-1), F.normalize(text_embeddings, dim=-1)
+        return self.logit_scale.exp() * images @ texts.T
+
+    def tokens(
+        self, clip: Float[Tensor, "batch channels frames rows columns"]
+    ) -> Float[Tensor, "batch tokens dim"]:
+        """The image tower's tokens."""
+        return self.image.tokens(clip)
+
+    def features(
+        self, clip: Float[Tensor, "batch channels frames rows columns"]
+    ) -> Float[Tensor, "batch dim"]:
+        """The image tower's features."""
+        return self.image.features(clip)
+
+
 BASE_16 = ImageTowerConfig(dim=768, depth=12, num_heads=12, embed_dim=512)
 BASE_32 = ImageTowerConfig(dim=768, depth=12, num_heads=12, embed_dim=512, tubelet=(1, 32, 32))
 LARGE_14 = ImageTowerConfig(dim=1024, depth=24, num_heads=16, embed_dim=768, tubelet=(1, 14, 14))
@@ -163,7 +313,14 @@ LARGE_14_336 = ImageTowerConfig(
     dim=1024, depth=24, num_heads=16, embed_dim=768, tubelet=(1, 14, 14), image_size=336
 )
 
-VARIANTS: dict[str, ImageTowerConfig] = {
+BASE_TEXT = TextTowerConfig(dim=512, depth=12, num_heads=8, embed_dim=512)
+LARGE_TEXT = TextTowerConfig(dim=768, depth=12, num_heads=12, embed_dim=768)
+
+VARIANTS: dict[str, ClipConfig | ImageTowerConfig] = {
+    "clip_b32": ClipConfig(image=BASE_32, text=BASE_TEXT),
+    "clip_b16": ClipConfig(image=BASE_16, text=BASE_TEXT),
+    "clip_l14": ClipConfig(image=LARGE_14, text=LARGE_TEXT),
+    "clip_l14_336": ClipConfig(image=LARGE_14_336, text=LARGE_TEXT),
     "clip_b16_image": BASE_16,
     "clip_b32_image": BASE_32,
     "clip_l14_image": LARGE_14,

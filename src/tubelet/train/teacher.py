@@ -13,6 +13,7 @@ from tubelet.models.clip import ImageTowerConfig
 from tubelet.models.videomamba import ClassifierConfig
 from tubelet.recipes.base import Recipe
 from tubelet.train.checkpoint import sha256
+from tubelet.weights.clip import image_tower
 from tubelet.weights.convert import HF_FILES, convert
 from tubelet.weights.files import Checkpoint, read_checkpoint
 from tubelet.weights.inflate import inflate_kernel
@@ -47,7 +48,8 @@ def open_teacher(recipe: Recipe, student: Any, path: Path | None) -> Teacher | N
             "--teacher"
         )
     published = path.is_file() or (path / "config.json").is_file()
-    checkpoint = convert(path) if published else read_checkpoint(path)
+    # Of a full CLIP, its image tower teaches.
+    checkpoint = image_tower(convert(path) if published else read_checkpoint(path))
     if not isinstance(checkpoint.config, TEACHERS[recipe.task]):
         raise ConfigError(
             f"{path} holds a {architecture_of(checkpoint.config)}; task={recipe.task} learns from {wanted}"

@@ -14,7 +14,7 @@ from torch import Tensor
 from tubelet.errors import ConfigError, TubeletError, WeightsError
 from tubelet.models import VARIANTS, architecture_of, build_model
 from tubelet.models.detector import DetectorConfig
-from tubelet.weights import clip, videomae, videomamba
+from tubelet.weights import clip, videomae, videomamba, xclip
 from tubelet.weights.files import (
     Checkpoint,
     check_state,
@@ -27,7 +27,13 @@ from tubelet.weights.rules import Rule, listing, to_official, to_ours
 
 # Each offers LAYOUTS, find_layout, config_from_shapes, official_layout and published_input; those with layouts of
 # Hugging Face also config_from_hf, config_to_hf and HF_PROCESSOR.
-FAMILIES: dict[str, ModuleType] = {"VideoMAE": videomae, "VideoMamba": videomamba, "CLIP": clip}
+# A file of X-CLIP's holds all that one of CLIP's holds, so X-CLIP is asked first.
+FAMILIES: dict[str, ModuleType] = {
+    "VideoMAE": videomae,
+    "VideoMamba": videomamba,
+    "X-CLIP": xclip,
+    "CLIP": clip,
+}
 HF_FILES = ("model.safetensors", "pytorch_model.bin")
 EXPORTS = ("official", "hf", "hf_v5")
 
@@ -61,6 +67,8 @@ def convert(source: Path, config: Any = None) -> Checkpoint:
         labels = ()
     facts: dict[str, Any] = {"source": {"file": source.name, "layout": layout}}
     said = videomamba.remarks(layout, config, guessed=guessed) if family is videomamba else []
+    if family is xclip:
+        said = xclip.remarks(hf, config)
     if said:
         facts["source"]["remarks"] = said
     return Checkpoint(config, converted, labels, {**facts, "input": fed} if fed else facts)
@@ -171,7 +179,7 @@ def export(checkpoint: Checkpoint, folder: Path, to: str) -> None:
         hf["label2id"] = {label: i for i, label in enumerate(checkpoint.labels)}
     _write_whole(folder / "model.safetensors", lambda path: save_file(tensors, path, {"format": "pt"}))
     _write_json(folder / "config.json", hf)
-    fed = {"image_size": hf["image_size"], **checkpoint.facts.get("input", {})}
+    fed = {"image_size": hf.get("vision_config", hf)["image_size"], **checkpoint.facts.get("input", {})}
     if "mean" in fed:
         _write_json(folder / "preprocessor_config.json", input_to_hf(fed, family.HF_PROCESSOR))
 

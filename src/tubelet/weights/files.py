@@ -7,6 +7,7 @@ what it wants to be fed.
 import argparse
 import json
 import re
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +22,12 @@ from tubelet.config import from_plain, read_toml, to_plain, unknown_key, write_t
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.models import ARCHITECTURES, architecture_of, build_model
 from tubelet.weights.rules import listing
+from tubelet.weights.torchscript import is_torchscript, read_torchscript
 
 # Where published files keep their weights, in the order in which their own loaders look.
 WRAPPERS = ("model", "module", "state_dict")
+# Types of settings that files may hold. A yacs node is a dictionary and is read as one, without yacs.
+FOREIGN_SETTINGS = (argparse.Namespace, (OrderedDict, "yacs.config.CfgNode"))
 # The second is the name in transformers 5.
 HF_PREPROCESSORS = ("preprocessor_config.json", "video_preprocessor_config.json")
 
@@ -53,17 +57,19 @@ class Checkpoint:
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The weights of a safetensors or PyTorch file, without their wrapper, in float32.
 
-    PyTorch files are opened weights-only: nothing in them is executed. The argparse namespaces that training
-    scripts leave beside the weights are the one foreign type allowed. Whatever keeps a file from being opened
-    is a WeightsError of one line.
+    PyTorch files are opened weights-only, and of TorchScript archives only the tensors are read: nothing in them
+    is executed. The argparse namespaces and yacs nodes that training scripts leave beside the weights are the
+    only foreign types allowed. Whatever keeps a file from being opened is a WeightsError of one line.
     """
     if not path.is_file():
         raise WeightsError(f"{path} is not a file")
+    if is_torchscript(path):
+        return unwrap(read_torchscript(path), path)
     try:
         if path.suffix == ".safetensors":
             content: Any = load_file(path)
         else:
-            with torch.serialization.safe_globals([argparse.Namespace]):
+            with torch.serialization.safe_globals(list(FOREIGN_SETTINGS)):
                 content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle fails in any way there is
         raise _not_opened(path, error) from None
@@ -80,11 +86,8 @@ FOREIGN = re.compile(
 def _not_opened(path: Path, error: Exception) -> WeightsError:
     """The error for a file that could not be opened, without torch's advice to open it unsafely."""
     text = str(error)
-    foreign = "a TorchScript program" if "TorchScript" in text else None
     if found := FOREIGN.search(text):
-        foreign = found[1]
-    if foreign is not None:
-        return WeightsError(f"{path} holds more than tensors ({foreign}) and was not opened")
+        return WeightsError(f"{path} holds more than tensors ({found[1]}) and was not opened")
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")
     if isinstance(error, SafetensorError):
         return WeightsError(f"{path} is not a readable safetensors file: {first}")
