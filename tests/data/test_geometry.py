@@ -41,3 +41,15 @@ def test_what_cannot_be_cropped_is_refused():
         spread_crop_boxes(224, 300, 224, 0)
     with pytest.raises(ConfigError, match="start at 1"):
         short_side_size(0, 300, 224)
+
+
+def test_xclip_rounds_to_the_nearest_pixel_and_steps_by_whole_pixels():
+    assert short_side_size(480, 270, 384, "xclip") == (683, 384)
+    assert short_side_size(480, 270, 384) == (682, 384)
+    starts = {
+        rounding: [left for _, left, _, _ in spread_crop_boxes(224, 299, 224, 3, rounding)]
+        for rounding in ("videomae", "xclip")
+    }
+    assert starts == {"videomae": [0, 37, 75], "xclip": [0, 37, 74]}
+    assert spread_crop_boxes(256, 455, 224, 1, "xclip") == [(16, 115, 224, 224)]
+    assert spread_crop_boxes(256, 455, 224, 1) == [(16, 116, 224, 224)]

@@ -6,7 +6,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tubelet.data.segments import EqualIntervals, EvenSegments, UniformSegments, frames_at_rate
+from tubelet.data.segments import (
+    EqualIntervals,
+    EvenSegments,
+    MiddleSegments,
+    UniformSegments,
+    frames_at_rate,
+)
 from tubelet.errors import ConfigError, VideoError
 
 
@@ -69,6 +75,37 @@ def test_up_to_two_clips_need_no_padding(num_clips: int):
         for padding in (True, False)
     ]
     assert torch.equal(*clips)
+
+
+@given(length=st.integers(1, 300), num_frames=st.integers(1, 40), num_clips=st.integers(1, 4))
+def test_middle_segments_stay_in_the_video_and_go_forward(length: int, num_frames: int, num_clips: int):
+    clips = MiddleSegments(num_frames=num_frames, num_clips=num_clips)(length)
+    assert clips.shape == (num_clips, num_frames)
+    assert 0 <= int(clips.min()) <= int(clips.max()) < length
+    assert (clips.diff(dim=1) >= 0).all()
+    assert (clips.diff(dim=0) >= 0).all()
+
+
+def test_one_clip_of_middles_takes_the_middles():
+    assert MiddleSegments(num_frames=4)(40).tolist() == [[5, 15, 25, 35]]
+    assert MiddleSegments(num_frames=4, num_clips=2)(40).tolist() == [[2, 12, 22, 32], [7, 17, 27, 37]]
+
+
+def test_middle_segments_draw_from_each_segment_and_never_from_the_rest():
+    plan = MiddleSegments(num_frames=3, num_clips=4)
+    clips = torch.cat([plan(11, torch.Generator().manual_seed(seed)) for seed in range(50)])
+    assert clips.shape == (200, 3)
+    assert [set(column.tolist()) for column in clips.T] == [{0, 1, 2}, {3, 4, 5}, {6, 7, 8}]
+
+
+def test_a_video_shorter_than_a_clip_of_middles_is_spread_over_it():
+    plan = MiddleSegments(num_frames=8)
+    drawn = [plan(3, torch.Generator().manual_seed(seed)).tolist() for seed in range(3)]
+    # Past the end the published rule starts over: round(7 · 3 / 8) is 3, which is frame 0 of three.
+    assert drawn == [[[0, 0, 1, 1, 2, 2, 2, 0]]] * 3
+    assert plan(3).tolist() == [[0, 0, 0, 1, 1, 2, 2, 2]]
+    with pytest.raises(VideoError):
+        MiddleSegments(num_frames=8, strict=True)(3)
 
 
 def test_the_number_of_frames_at_a_rate_follows_the_length():

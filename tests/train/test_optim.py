@@ -104,6 +104,24 @@ def test_layer_decay_can_be_kept_to_the_embedding():
     assert set(scales.values()) == {0.125, 1.0}
 
 
+def test_what_xclip_adds_to_clip_learns_faster_by_its_name():
+    model = nn.ModuleDict(
+        {
+            "image": nn.ModuleDict({"message": nn.Linear(2, 2), "attn": nn.Linear(2, 2)}),
+            "integration": nn.Linear(2, 2),
+            "prompts": nn.Linear(2, 2),
+            "messages": nn.Linear(2, 2),  # another word
+        }
+    )
+    groups = param_groups(model, weight_decay=0.1, new_lr_scale=10.0)
+    scales = {name: group["lr_scale"] for group in groups for name in group["names"]}
+    fast = ("image.message.weight", "integration.bias", "prompts.weight")
+    slow = ("image.attn.weight", "messages.bias")
+    assert [scales[name] for name in fast] == [10.0] * 3
+    assert [scales[name] for name in slow] == [1.0] * 2
+    assert {group["lr_scale"] for group in param_groups(model, weight_decay=0.1)} == {1.0}
+
+
 def test_layers_are_numbered_from_the_embedding_to_the_head():
     names = [
         "encoder.embed.proj.bias",

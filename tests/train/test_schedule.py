@@ -59,3 +59,22 @@ def test_a_run_of_warm_up_alone_is_fine():
 def test_impossible_lengths_are_refused_with_both_numbers(num_steps: int, warmup_steps: int):
     with pytest.raises(ConfigError, match=f"of {num_steps} steps cannot warm up for {warmup_steps}"):
         CosineSchedule(peak=1.0, final=0.0, num_steps=num_steps, warmup_steps=warmup_steps)
+
+
+def test_a_cosine_from_the_start_has_already_fallen_when_the_ramp_ends():
+    plain, early = (
+        CosineSchedule(
+            peak=1.0,
+            final=0.1,
+            num_steps=100,
+            warmup_steps=50,
+            ramp_ends_on_peak=False,
+            cosine_from_start=early,
+        )
+        for early in (False, True)
+    )
+    assert [early(step) for step in range(50)] == [plain(step) for step in range(50)]
+    assert plain(50) == 1.0
+    assert early(50) == pytest.approx(0.55)
+    unwarmed = CosineSchedule(peak=1.0, final=0.1, num_steps=100)
+    assert [early(step) for step in range(50, 100)] == [unwarmed(step) for step in range(50, 100)]

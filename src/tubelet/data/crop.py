@@ -5,6 +5,7 @@ A box is (top, left, height, width). Cutting copies nothing.
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Shaped
@@ -83,7 +84,8 @@ def multiscale_crop_offsets(
 ) -> list[tuple[int, int]]:
     """(left, top) of the 13 places where a multi-scale crop may lie, on a grid of quarters of the room.
 
-    The corners and the centre come first, then the middles of the edges, then the middles of the quadrants.
+    The corners and the centre come first, which are all that X-CLIP draws from, then the middles of the edges,
+    then the middles of the quadrants.
     """
     right, down = (width - crop_width) // 4, (height - crop_height) // 4
     quarters = [(0, 0), (4, 0), (0, 4), (4, 4), (2, 2)]
@@ -99,12 +101,13 @@ def draw_multiscale_crop(
     generator: torch.Generator,
     scales: Sequence[float] = MULTISCALE,
     max_distort: int = 1,
+    num_places: Literal[5, 13] = 13,
 ) -> Box:
-    """One of the crop sizes and one of the 13 places, each with equal chance; always inside the frame."""
+    """One of the crop sizes and one of the first places, each with equal chance; always inside the frame."""
     sizes = multiscale_crop_sizes(width, height, image_size, scales, max_distort)
     crop_width, crop_height = sizes[integer(0, len(sizes), generator)]
     # In tiny frames, `image_size` may not fit and a scale may truncate to no pixel at all.
     crop_width, crop_height = min(max(crop_width, 1), width), min(max(crop_height, 1), height)
-    offsets = multiscale_crop_offsets(width, height, crop_width, crop_height)
+    offsets = multiscale_crop_offsets(width, height, crop_width, crop_height)[:num_places]
     left, top = offsets[integer(0, len(offsets), generator)]
     return top, left, crop_height, crop_width

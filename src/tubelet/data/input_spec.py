@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from tubelet.data.geometry import Rounding
 from tubelet.data.sampling import EvenClips, PretrainWindow, RandomWindow
-from tubelet.data.segments import EvenSegments, RandomSegments, UniformSegments
+from tubelet.data.segments import EvenSegments, MiddleSegments, RandomSegments, UniformSegments
 from tubelet.data.transforms import IMAGENET_MEAN, IMAGENET_STD, EvalTransform
 from tubelet.errors import ConfigError
 
@@ -22,10 +23,13 @@ Plan = Callable[[int, torch.Generator | None], Int64[Tensor, "clips frames"]]
 class InputSpec:
     """Frames, pixels and statistics, and the views of a test.
 
-    "dense" sampling takes frames `stride` apart. "segments" (VideoMAE's rule) and "uniform" (VideoMamba's) spread
-    a clip over the whole video and do not look at `stride`. A test looks at `num_clips` × `num_crops` views.
+    "dense" sampling takes frames `stride` apart. "segments" (VideoMAE's rule), "uniform" (VideoMamba's) and
+    "middles" (X-CLIP's) spread a clip over the whole video and do not look at `stride`. A test looks at
+    `num_clips` × `num_crops` views.
 
     `antialias` averages where frames shrink, which photographs want; the published video models were fed without.
+
+    `rounding` says whose rule makes sizes and crops whole pixels.
 
     `window_seconds` cuts long videos into windows that open every `window_hop` seconds (end to end where None).
     Each window is a sample of its own in training; a test gives every video the mean over its windows, unless
@@ -34,7 +38,7 @@ class InputSpec:
 
     num_frames: int = 16
     stride: int = 4
-    sampling: Literal["dense", "segments", "uniform"] = "dense"
+    sampling: Literal["dense", "segments", "uniform", "middles"] = "dense"
     image_size: int = 224
     short_side: int | None = None  # of test frames before cropping; image_size where None
     num_clips: int = 5
@@ -42,6 +46,7 @@ class InputSpec:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     antialias: bool = False
+    rounding: Rounding = "videomae"
     window_seconds: float | None = None
     window_hop: float | None = None
     merge_windows: bool = True
@@ -71,6 +76,8 @@ class InputSpec:
             return RandomWindow(num_frames=self.num_frames, stride=self.stride)
         if self.sampling == "uniform":
             return UniformSegments(num_frames=self.num_frames)
+        if self.sampling == "middles":
+            return MiddleSegments(num_frames=self.num_frames)
         return RandomSegments(num_frames=self.num_frames)
 
     def test_plan(self) -> Plan:
@@ -79,6 +86,8 @@ class InputSpec:
             return EvenClips(num_frames=self.num_frames, stride=self.stride, num_clips=self.num_clips)
         if self.sampling == "uniform":
             return UniformSegments(num_frames=self.num_frames, num_clips=self.num_clips)
+        if self.sampling == "middles":
+            return MiddleSegments(num_frames=self.num_frames, num_clips=self.num_clips)
         return EvenSegments(num_frames=self.num_frames, num_clips=self.num_clips)
 
     def test_transform(self) -> EvalTransform:
@@ -88,4 +97,5 @@ class InputSpec:
             short_side=self.short_side,
             num_crops=self.num_crops,
             antialias=self.antialias,
+            rounding=self.rounding,
         )

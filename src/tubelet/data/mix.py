@@ -127,9 +127,18 @@ def mix_targets(
 
 def cutmix_box(height: int, width: int, lam: float, generator: torch.Generator) -> Box:
     """A box of the frame's shape and 1 - `lam` of its area about a random centre, cut off at the edges."""
+    y, x = integer(0, height, generator), integer(0, width, generator)
+    return cutmix_box_about(y, x, height, width, lam)
+
+
+def cutmix_box_about(y: int, x: int, height: int, width: int, lam: float) -> Box:
+    """The same about row `y` and column `x` of a frame of `height` x `width` pixels.
+
+    >>> cutmix_box_about(y=2, x=50, height=100, width=100, lam=0.75)
+    (0, 25, 27, 50)
+    """
     ratio = math.sqrt(1 - lam)
     half_height, half_width = int(height * ratio) // 2, int(width * ratio) // 2
-    y, x = integer(0, height, generator), integer(0, width, generator)
     top, left = max(y - half_height, 0), max(x - half_width, 0)
     return top, left, min(y + half_height, height) - top, min(x + half_width, width) - left
 

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from jaxtyping import UInt8
 from torch import Tensor
 
-from tubelet.data.geometry import short_side_size
+from tubelet.data.geometry import Rounding, short_side_size
 from tubelet.errors import ConfigError
 
 
@@ -31,10 +31,14 @@ def resize(
 
 
 def resize_short_side(
-    pixels: UInt8[Tensor, "frames channels rows columns"], short_side: int, *, antialias: bool = False
+    pixels: UInt8[Tensor, "frames channels rows columns"],
+    short_side: int,
+    *,
+    antialias: bool = False,
+    rounding: Rounding = "videomae",
 ) -> UInt8[Tensor, "frames channels height width"]:
-    """Frames whose shorter side is `short_side` pixels long; the other side is truncated, not rounded."""
-    height, width = short_side_size(pixels.shape[-2], pixels.shape[-1], short_side)
+    """Frames whose shorter side is `short_side` pixels long; the other side as `short_side_size` rounds it."""
+    height, width = short_side_size(pixels.shape[-2], pixels.shape[-1], short_side, rounding)
     return resize(pixels, height, width, antialias=antialias)
 
 

@@ -1,13 +1,15 @@
 """Plans that take one frame of each segment of a video, so that a clip spans all of it whatever its length.
 
 The authors of the families cut and round differently; the rules here are theirs, recorded in
-`tests/golden/frame_indices.json` (VideoMAE) and `tests/golden/videomamba/protocols.json`:
+`tests/golden/frame_indices.json` (VideoMAE), `tests/golden/videomamba/protocols.json` and
+`tests/golden/xclip/frame_sampling.json`:
 
 | plan | segments | a test's clips |
 |---|---|---|
 | `RandomSegments`, `EvenSegments` | of ⌊length / n⌋ frames, the rest left over | from each segment's start on |
 | `UniformSegments` | from end to end, neighbours share the frame between them | inside each segment, evenly |
 | `EqualIntervals` | from end to end, without overlap | the middle of each |
+| `MiddleSegments` | as `RandomSegments` in training, else of length / n frames | inside each segment, evenly |
 """
 
 import itertools
@@ -163,6 +165,53 @@ class EqualIntervals:
         else:
             frames = [integer(start, end, generator) for start, end in intervals]
         return torch.tensor([frames + frames[-1:] * (self.num_frames - num_intervals)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class MiddleSegments:
+    """Clips with one frame of each of `num_frames` equal segments of a video: X-CLIP.
+
+    With a generator each frame is drawn from its segment, and the frames left over at the end are never seen; a
+    video with fewer frames than segments is spread over the clip and nothing is drawn. Without one, clip k takes
+    the frame (2k + 1) / (2 num_clips) into each segment, so that a single clip takes the middles. (The published
+    tests draw their 4 clips like those of training, so that no two tests agree.)
+    """
+
+    num_frames: int
+    num_clips: int = 1
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        check_counts(num_frames=self.num_frames, num_clips=self.num_clips)
+
+    def __call__(
+        self, length: int, generator: torch.Generator | None = None
+    ) -> Int64[Tensor, "clips frames"]:
+        check_length(length, self.num_frames if self.strict else 1)
+        if generator is not None:
+            segment = max(length // self.num_frames, 1)
+            draws = [
+                torch.randint(segment, (self.num_frames,), generator=generator).tolist()
+                for _ in range(self.num_clips)
+            ]
+            return torch.stack([self.indices_from_offsets(length, offsets) for offsets in draws])
+        segment = length / self.num_frames
+        shares = [(2 * clip + 1) / (2 * self.num_clips) for clip in range(self.num_clips)]
+        return torch.tensor(
+            [[int(i * segment + segment * share) for i in range(self.num_frames)] for share in shares]
+        )
+
+    def indices_from_offsets(self, length: int, offsets: Sequence[int]) -> Int64[Tensor, "frames"]:
+        """The clip that takes frame `offsets[i]` of segment i; each is drawn from 0, …, segment - 1.
+
+        >>> MiddleSegments(num_frames=4).indices_from_offsets(length=3, offsets=[0, 0, 0, 0])
+        tensor([0, 1, 2, 2])
+        """
+        if length >= self.num_frames:
+            return RandomSegments(num_frames=self.num_frames).indices_from_offsets(length, offsets)
+        # As published: halves go to the even frame, and what is past the end to the first one.
+        spread = [round(i * length / self.num_frames) % length for i in range(self.num_frames)]
+        return torch.tensor(spread)
 
 
 def frames_at_rate(length: int, *, fps: float, frames_per_second: float) -> Int64[Tensor, "frames"]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tubelet.data.augment import RandAugment
 from tubelet.data.crop import MULTISCALE, Box, crop, draw_multiscale_crop, draw_resized_crop
-from tubelet.data.geometry import spread_crop_boxes
+from tubelet.data.geometry import Rounding, spread_crop_boxes
 from tubelet.data.randomness import uniform
 from tubelet.data.resize import resize, resize_short_side
 from tubelet.errors import ConfigError, DataError
@@ -144,6 +144,7 @@ class EvalTransform:
     short_side: int | None = None
     num_crops: int = 1
     antialias: bool = False
+    rounding: Rounding = "videomae"
 
     def __post_init__(self) -> None:
         _check_positive(image_size=self.image_size, num_crops=self.num_crops)
@@ -158,12 +159,11 @@ class EvalTransform:
     ) -> UInt8[Tensor, "views 3 frames size size"]:
         check_pixels(pixels)
         short_side = self.short_side or self.image_size
-        resized = resize_short_side(pixels, short_side, antialias=self.antialias)
+        resized = resize_short_side(pixels, short_side, antialias=self.antialias, rounding=self.rounding)
         height, width = resized.shape[-2:]
         views = _empty_views(self.num_crops, pixels, self.image_size)
-        for view, box in zip(
-            views, spread_crop_boxes(height, width, self.image_size, self.num_crops), strict=True
-        ):
+        boxes = spread_crop_boxes(height, width, self.image_size, self.num_crops, self.rounding)
+        for view, box in zip(views, boxes, strict=True):
             view.copy_(crop(resized, box).transpose(0, 1))
         return views
 

@@ -22,7 +22,9 @@ class OptimRecipe:
     `lr` and `min_lr` are for a batch of 256 and scale with the batch, as in every VideoMAE recipe. `batch_size`
     counts videos per step over all devices; views of repeated augmentation come on top and do not scale `lr`.
 
-    `decay_A_log` and `layer_decay_on="embedding"` are what VideoMamba's published code does (see `train.optim`).
+    `decay_A_log` and `layer_decay_on="embedding"` are what VideoMamba's published code does. `new_lr_scale` is
+    how much faster X-CLIP learns what it adds to CLIP (see `train.optim`). With `cosine_from_start` the cosine
+    runs under the warm-up too, and the rate jumps down to it when that ends, as in X-CLIP's published code.
     """
 
     lr: float
@@ -36,6 +38,8 @@ class OptimRecipe:
     layer_decay: float = 1.0
     layer_decay_on: Literal["all", "embedding"] = "all"
     decay_A_log: bool = False  # noqa: N815 - the parameter's own name
+    new_lr_scale: float = 1.0
+    cosine_from_start: bool = False
     max_grad_norm: float | None = None
     ema: float | None = None  # decay per step of a moving average of the weights
 
@@ -49,6 +53,8 @@ class OptimRecipe:
             )
         if not 0 < self.lr < math.inf or not 0 <= self.min_lr < math.inf:
             raise ConfigError(f"optim.lr is {self.lr} and min_lr {self.min_lr}; they must be positive")
+        if not 0 < self.new_lr_scale < math.inf:
+            raise ConfigError(f"optim.new_lr_scale is {self.new_lr_scale}; it must be above 0")
         if not 0 < self.layer_decay <= 1:
             raise ConfigError(f"optim.layer_decay is {self.layer_decay}; it must be above 0 and at most 1")
         for name in ("weight_decay", "weight_decay_end", "max_grad_norm"):

@@ -218,6 +218,7 @@ def loop_settings(
         final=optim.min_lr * scale,
         num_steps=num_steps,
         warmup_steps=optim.warmup_epochs * per_epoch,
+        cosine_from_start=optim.cosine_from_start,
     )
     return LoopSettings(
         num_steps=num_steps,

@@ -12,6 +12,9 @@ LayerDecayOn = Literal["all", "embedding"]
 # Tables and tokens that are learned but, like biases and norms, never decayed.
 UNDECAYED = ("position", "time_position", "cls_token", "mask_token", "D")
 
+# What X-CLIP adds to CLIP.
+NEW_PARTS = frozenset({"message", "integration", "prompts"})
+
 
 @dataclass(frozen=True)
 class GroupKey:
@@ -51,6 +54,7 @@ def param_groups(
     layer_decay: float = 1.0,
     decay_A_log: bool = False,
     layer_decay_on: LayerDecayOn = "all",
+    new_lr_scale: float = 1.0,
 ) -> list[dict[str, Any]]:
     """Trainable parameters grouped by learning rate scale and weight decay, for a torch optimizer.
 
@@ -58,7 +62,8 @@ def param_groups(
     Bao et al. 2022). Every group carries its `lr_scale`, which `set_lr` multiplies into the schedule.
 
     VideoMamba's published code decays `A_log` too (`decay_A_log`), and its last version slows down the embedding
-    alone, all blocks being at 1 (`layer_decay_on="embedding"`).
+    alone, all blocks being at 1 (`layer_decay_on="embedding"`). X-CLIP learns what it adds to CLIP, which starts
+    from nothing, `new_lr_scale` times as fast as the rest: 10 as published.
     """
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     depth = max((layer_of(name, depth=-1) for name, _ in named), default=0)
@@ -67,6 +72,8 @@ def param_groups(
         layer = layer_of(name, depth)
         full_rate = layer_decay == 1.0 or (layer > 0 and layer_decay_on == "embedding")
         scale = 1.0 if full_rate else layer_decay ** (depth + 1 - layer)
+        if not NEW_PARTS.isdisjoint(name.split(".")):
+            scale *= new_lr_scale
         key = GroupKey(scale, decays(name, parameter, decay_A_log=decay_A_log))
         decay = weight_decay if key.decays else 0.0
         group = groups.setdefault(

@@ -138,6 +138,7 @@ def wire(
         layer_decay=optim.layer_decay,
         layer_decay_on=optim.layer_decay_on,
         decay_A_log=optim.decay_A_log,
+        new_lr_scale=optim.new_lr_scale,
     )
     return WiredRun(
         recipe=recipe,

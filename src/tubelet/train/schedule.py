@@ -13,7 +13,9 @@ class CosineSchedule:
     The ramp runs from `start` at step 0 to `peak` at step `warmup_steps` - 1; the cosine begins at `peak` again
     and would reach `final` one step after the last, as in VideoMAE's and VideoMamba's training code. With
     `ramp_ends_on_peak` off the ramp is one step longer: `peak` comes at step `warmup_steps` alone, as in training
-    on video and text. No step's value is below `floor`, neither on the ramp nor on the cosine.
+    on video and text. With `cosine_from_start` the cosine counts from step 0 instead of the end of the ramp, so
+    that the value jumps down there, as in X-CLIP's training. No step's value is below `floor`, neither on the
+    ramp nor on the cosine.
     """
 
     peak: float
@@ -22,6 +24,7 @@ class CosineSchedule:
     warmup_steps: int = 0
     start: float = 0.0
     ramp_ends_on_peak: bool = True
+    cosine_from_start: bool = False
     floor: float = 0.0
 
     def __post_init__(self) -> None:
@@ -40,5 +43,6 @@ class CosineSchedule:
             length = self.warmup_steps - 1 if self.ramp_ends_on_peak else self.warmup_steps
             ramp = step / length if length else 0.0
             return self.start + (self.peak - self.start) * ramp
-        turn = math.pi * (step - self.warmup_steps) / (self.num_steps - self.warmup_steps)
+        start = 0 if self.cosine_from_start else self.warmup_steps
+        turn = math.pi * (step - start) / (self.num_steps - start)
         return self.final + 0.5 * (self.peak - self.final) * (1 + math.cos(turn))
