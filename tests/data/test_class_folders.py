@@ -22,6 +22,12 @@ def test_pictures_beside_videos_are_left_alone(tmp_path: Path):
     assert (found.classes, pairs(found.samples)) == (["run"], [("run/1.mp4", 0)])
 
 
+def test_one_video_among_many_pictures_is_refused_with_both_numbers(tmp_path: Path):
+    touch(tmp_path / "run/1.mp4", *(tmp_path / f"walk/{i}.jpg" for i in range(5)))
+    with pytest.raises(DataError, match=r"hold 1 videos \(run/1.mp4, …\) and 5 pictures"):
+        read_class_folders(tmp_path)
+
+
 def test_folders_of_frames_are_not_taken_for_pictures_to_classify(tmp_path: Path):
     touch(tmp_path / "run/video1/0001.jpg")
     with pytest.raises(DataError, match="frames of videos need a list with `folder total_frames label`"):

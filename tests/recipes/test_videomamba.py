@@ -205,3 +205,11 @@ def test_wrong_assignments_are_refused(words: str, message: str):
 def test_models_that_cannot_do_a_recipes_task_are_refused(words: str, message: str):
     with pytest.raises(ConfigError, match=message):
         model_config(recipe_of(words))
+
+
+def test_settings_that_only_labels_give_a_meaning_are_refused_in_pre_training():
+    recipe = find_recipe("videomamba.pretrain_k400")
+    with pytest.raises(ConfigError, match="are for training with labels"):
+        replace(recipe, smoothing=0.1)
+    with pytest.raises(ConfigError, match="are for training with labels"):
+        replace(recipe, augment=replace(recipe.augment, views=2))

@@ -11,6 +11,7 @@ from tubelet.data.erase import RandomErasing
 from tubelet.data.mix import MixConfig
 from tubelet.data.transforms import to_model
 from tubelet.errors import DataError
+from tubelet.tasks import predicted
 from tubelet.tasks.classification import Classification
 from tubelet.tasks.task import Task
 
@@ -143,3 +144,17 @@ def test_nothing_readable_is_an_error_even_if_missing_videos_are_allowed():
         task(allow_missing=True).evaluate([empty])
     with pytest.raises(DataError, match="there are no videos to predict"):
         task().evaluate([])
+
+
+def test_a_test_of_many_pixels_goes_through_the_model_in_parts(monkeypatch: pytest.MonkeyPatch):
+    seen: list[int] = []
+
+    class Counting(nn.Module):
+        def forward(self, clips: Tensor) -> Tensor:
+            seen.append(len(clips))
+            return clips.flatten(1)[:, :2]
+
+    clips = torch.randn(5, 3, 2, 4, 4)
+    monkeypatch.setattr(predicted, "PIXELS_PER_PASS", 2 * 2 * 4 * 4)
+    assert torch.equal(predicted.in_passes(Counting(), clips), clips.flatten(1)[:, :2])
+    assert seen == [2, 2, 1]

@@ -65,13 +65,16 @@ def test_another_start_is_refused_and_a_moved_one_is_not(splits: Splits, tmp_pat
             claim_folder(tmp_path / "run", RECIPE, splits, other, 4)
 
 
-def test_the_forward_pass_matters_only_where_clips_are_mixed_in_it(splits: Splits, tmp_path: Path):
-    claim_folder(begun(tmp_path / "plain"), RECIPE, splits, None, 4)
-    claim_folder(tmp_path / "plain", RECIPE, splits, None, 2)
-    mixed = replace(RECIPE, mix=MixConfig())
-    claim_folder(begun(tmp_path / "mixed"), mixed, splits, None, 4)
-    with pytest.raises(ConfigError, match="micro_batch_size is 4 there and 2 here"):
-        claim_folder(tmp_path / "mixed", mixed, splits, None, 2)
+def test_the_forward_pass_matters_only_where_clips_are_mixed_or_dropped_in_it(splits: Splits, tmp_path: Path):
+    still = ("encoder.drop_path=0.0", "dropout=0.0")
+    plain = replace(RECIPE, overrides=(*RECIPE.overrides, *still))
+    claim_folder(begun(tmp_path / "plain"), plain, splits, None, 4)
+    claim_folder(tmp_path / "plain", plain, splits, None, 2)
+    dropping = replace(plain, overrides=(*plain.overrides, "encoder.drop_path=0.1"))
+    for name, recipe in {"mixed": replace(plain, mix=MixConfig()), "dropping": dropping}.items():
+        claim_folder(begun(tmp_path / name), recipe, splits, None, 4)
+        with pytest.raises(ConfigError, match="micro_batch_size is 4 there and 2 here"):
+            claim_folder(tmp_path / name, recipe, splits, None, 2)
 
 
 def test_a_folder_with_nothing_worth_keeping_is_claimed_anew(splits: Splits, tmp_path: Path):

@@ -19,6 +19,7 @@ def read_class_folders(root: str | Path, *, classes: Sequence[str] | None = None
     class folders is a DataError.
     """
     root = Path(root)
+    check_one_kind(root)
     files = {file.relative_to(root): file for file in videos_in(root) or pictures_to_classify(root)}
     found = sorted({inside.parts[0] for inside in files if len(inside.parts) > 1})
     if not files:
@@ -41,6 +42,22 @@ def read_class_folders(root: str | Path, *, classes: Sequence[str] | None = None
         for inside, file in files.items()
     ]
     return Annotations(samples=samples, classes=names)
+
+
+def check_one_kind(root: Path) -> None:
+    """Raise where class folders hold a few videos among many pictures: which of them are the samples?
+
+    Up to two pictures per video may be its thumbnails.
+    """
+    videos = videos_in(root)
+    if not videos:
+        return
+    pictures = [file for file in pictures_in(root) if len(file.relative_to(root).parts) == 2]
+    if len(pictures) > 2 * len(videos):
+        raise DataError(
+            f"{root}: its class folders hold {len(videos)} videos ({videos[0].relative_to(root)}, …) and "
+            f"{len(pictures)} pictures ({pictures[0].relative_to(root)}, …); keep one kind"
+        )
 
 
 def pictures_to_classify(root: Path) -> list[Path]:

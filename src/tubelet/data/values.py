@@ -23,7 +23,8 @@ class ValueScale:
     std: float
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.mean) and 0 < self.std < math.inf):
+        # Rounding leaves equal values a spread of their last digit.
+        if not (math.isfinite(self.mean) and 1e-12 * abs(self.mean) < self.std < math.inf):
             raise DataError(
                 f"values with mean {self.mean:g} and standard deviation {self.std:g} cannot be standardised; "
                 "they have to be finite and not all the same"

@@ -147,6 +147,11 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.task == "regression" and (self.mix is not None or self.smoothing):
             raise ConfigError("mix and smoothing are for classes; set mix=none smoothing=0 for a regression")
+        if self.pretrains and (self.mix is not None or self.smoothing or self.augment.views > 1):
+            raise ConfigError(
+                "mix, smoothing and repeated views are for training with labels; set mix=none smoothing=0 "
+                f"augment.views=1 for task={self.task}"
+            )
         for name, way_out in (("alignment", "loss=l2"), ("distillation", "weight=1")):
             given = getattr(self, name) is not None
             if given and self.task != name:

@@ -16,7 +16,7 @@ from tubelet.data.transforms import CLIP_MEAN, CLIP_STD, to_model
 from tubelet.errors import ConfigError
 from tubelet.losses import alignment_loss
 from tubelet.models.clip import ImageTower, ImageTowerConfig
-from tubelet.models.clip_teacher import TeacherConfig, TeacherTargets, teacher_targets
+from tubelet.models.clip_teacher import TeacherConfig, TeacherTargets, aligned_layers, teacher_targets
 from tubelet.models.videomamba_pretrain import PretrainerConfig
 from tubelet.tasks.masking import MaskType, draw_mask
 from tubelet.tasks.mean_loss import mean_loss
@@ -49,6 +49,7 @@ class Alignment:
         allow_missing: bool = False,
     ):
         check_alignment(config, teacher.config)
+        aligned_layers(teacher.config.depth, config.num_aligned, teacher_interval)
         if kind == "l2" and not config.normalize:
             raise ConfigError(
                 "the l2 loss is between unit vectors; set model.normalize=true, or another loss"

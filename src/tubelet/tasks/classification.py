@@ -16,7 +16,7 @@ from tubelet.errors import DataError
 from tubelet.losses import smoothed_targets, soft_target_cross_entropy
 from tubelet.metrics.accuracy import mean_class_accuracy, top_k_accuracy
 from tubelet.metrics.views import View, merge_views
-from tubelet.tasks.predicted import check_missing, check_some, windows_by_video
+from tubelet.tasks.predicted import check_missing, check_some, in_passes, windows_by_video
 from tubelet.tasks.task import Loss
 
 
@@ -104,7 +104,8 @@ class Classification:
             failures.extend(batch.failures)
             if not len(batch):
                 continue
-            logits = self.model(to_model(batch.pixels.to(device), self.mean, self.std)).float().cpu()
+            clips = to_model(batch.pixels.to(device), self.mean, self.std)
+            logits = in_passes(self.model, clips).float().cpu()
             views = [
                 View(view.sample, view.view, 0, row) for view, row in zip(batch.ids, logits, strict=True)
             ]

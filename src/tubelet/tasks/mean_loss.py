@@ -6,6 +6,7 @@ import torch
 
 from tubelet.data.batch import ClipBatch, Failure
 from tubelet.errors import DataError
+from tubelet.tasks.predicted import check_some
 from tubelet.tasks.task import Task
 
 
@@ -29,4 +30,5 @@ def mean_loss(task: Task, loader: Iterable[ClipBatch], *, allow_missing: bool) -
             f"{len(failures)} of {len(failures) + num_views} videos could not be read, so there is no "
             f"figure: {failures[0].reason} (allow missing videos to report one all the same)"
         )
+    check_some(num_views, failures)
     return {"loss": total / num_views, "num_views": num_views, "num_missing": len(failures)}

@@ -2,8 +2,23 @@
 
 from collections.abc import Sequence
 
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
 from tubelet.data.batch import Failure
 from tubelet.errors import DataError
+
+# Frame pixels per forward pass of a test: sixteen views of 16 × 224². More would only take memory.
+PIXELS_PER_PASS = 16 * 16 * 224**2
+
+
+def in_passes(
+    model: nn.Module, clips: Float[Tensor, "views 3 frames rows columns"]
+) -> Float[Tensor, "views outputs"]:
+    """The model's outputs, a few views at a time: a test of a long video at high resolution has many pixels."""
+    views = max(1, PIXELS_PER_PASS // clips[0, 0].numel())
+    return torch.cat([model(part) for part in clips.split(views)])
 
 
 def check_some(num_predicted: int, failures: Sequence[Failure]) -> None:

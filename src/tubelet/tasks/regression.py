@@ -13,7 +13,7 @@ from tubelet.data.erase import RandomErasing, erase_views
 from tubelet.data.transforms import to_model
 from tubelet.data.values import ValueScale
 from tubelet.errors import ConfigError, DataError
-from tubelet.tasks.predicted import check_missing, check_some, windows_by_video
+from tubelet.tasks.predicted import check_missing, check_some, in_passes, windows_by_video
 from tubelet.tasks.task import Loss
 
 
@@ -119,7 +119,7 @@ class Regression:
         }
 
     def _outputs(self, clips: Float[Tensor, "batch 3 frames rows columns"]) -> Float[Tensor, "batch"]:
-        outputs = self.model(clips).float()
+        outputs = (self.model(clips) if self.model.training else in_passes(self.model, clips)).float()
         if outputs.shape[1] != 1:
             raise ConfigError(
                 f"a regression needs 1 output, the model has {outputs.shape[1]}; set num_classes=1"

@@ -24,7 +24,8 @@ class RunOptions:
     """What differs from machine to machine.
 
     None of it changes what a run computes, up to rounding, but for one thing: mixup and cutmix find their
-    partners within a forward pass, so with them `micro_batch_size` is remembered and has to stay the same.
+    partners within a forward pass, and drop path and dropout draw in it, so with them `micro_batch_size` is
+    remembered and has to stay the same.
 
     Parameters
     ----------

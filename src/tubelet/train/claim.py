@@ -10,6 +10,7 @@ from tubelet.data.sample import Sample
 from tubelet.data.splits import Splits
 from tubelet.errors import ConfigError
 from tubelet.recipes.base import Recipe
+from tubelet.train.build import model_config
 from tubelet.train.checkpoint import saved_states, sha256
 from tubelet.train.teacher import Teacher
 
@@ -56,10 +57,16 @@ def decisive(
         plain["init_sha256"] = sha256(init / "model.safetensors")
     if teacher is not None:
         plain["teacher"] = {"sha256": teacher.sha256, "model": to_plain(teacher.config)}
-    if recipe.mix is not None:
-        # Partners are found within a forward pass, so its size is part of what mixing does.
+    if recipe.mix is not None or drops(model_config(recipe)):
+        # Partners are found, and what is dropped is drawn, within a forward pass: its size is part of both.
         plain["micro_batch_size"] = micro_batch_size
     return plain
+
+
+def drops(config: Any) -> bool:
+    """Whether a model draws what it leaves out while it trains."""
+    parts = (config, getattr(config, "encoder", config))
+    return any(getattr(part, name, 0.0) > 0 for part in parts for name in ("drop_path", "dropout"))
 
 
 def digest(samples: Sequence[Sample]) -> str:
@@ -67,7 +74,7 @@ def digest(samples: Sequence[Sample]) -> str:
     lines = []
     for sample in samples:
         said = sample.label if sample.value is None else sample.value
-        # How long a video is decides its windows.
+        # How long a video is decides its windows, which have their times in their names.
         lines.append(f"{sample.id}\t{said}" + ("" if sample.seconds is None else f"\t{sample.seconds}"))
     name = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
     return f"{len(samples)} videos, {name}"

@@ -12,10 +12,8 @@ from tubelet.data.long_video import cut_windows
 from tubelet.data.sample import Sample
 from tubelet.data.values import ValueScale
 from tubelet.tasks.classification import Classification, VideoScores
+from tubelet.tasks.predicted import PIXELS_PER_PASS
 from tubelet.tasks.regression import Regression, VideoValues
-
-# Frame pixels per forward pass of a test: sixteen views of 16 × 224². More would only take memory.
-PIXELS_PER_PASS = 16 * 16 * 224**2
 
 
 def evaluate_model(

@@ -130,7 +130,7 @@ def wire(
     learned = training_set(recipe, windows, FrameCache(options.cache_bytes) if options.cache_bytes else None)
     evaluation_set(recipe.input, splits.test)  # its mistakes would else show after the training
     set_recompute(model.to(device), options.recompute)
-    claim_folder(out, recipe, splits, init, order.micro_batch_size, learned_from)
+    claim_folder(out, recipe, replace(splits, train=windows), init, order.micro_batch_size, learned_from)
     optim = recipe.optim
     groups = param_groups(
         model,
