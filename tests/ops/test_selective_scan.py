@@ -294,4 +294,4 @@ print([str(w.message) for w in caught if "C kernels" in str(w.message)])
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path
     )
     assert done.stdout.count("the C kernels are missing") == 1
-    assert "ten to twenty times slower" in done.stdout
+    assert "many times slower" in done.stdout

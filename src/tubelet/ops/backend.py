@@ -68,6 +68,6 @@ def _no_triton() -> str:
 @cache
 def _warn_once(reason: str) -> None:
     warnings.warn(
-        f"{reason}: selective scans run step by step in PyTorch, which is ten to twenty times slower",
+        f"{reason}: selective scans run step by step in PyTorch, which is many times slower",
         stacklevel=3,
     )
