@@ -11,6 +11,7 @@ every input is read once, and in the backward pass every output computed once mo
 # Triton knows sums of tuples, but no stars.
 # ruff: noqa: RUF005
 
+from inspect import unwrap
 from typing import Any, no_type_check
 
 import torch
@@ -80,13 +81,14 @@ def _launch(
 
 
 @triton.jit
-@no_type_check
+@unwrap
 def sigmoid(x):
     e = tl.exp2(-tl.abs(x) * LOG2_E)
     return tl.where(x >= 0, 1.0, e) / (1.0 + e)
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def vectors(base, channel, real, channels, NUM: tl.constexpr):
     """NUM rows of parameters."""
@@ -97,6 +99,7 @@ def vectors(base, channel, real, channels, NUM: tl.constexpr):
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def steps(base, stride, first, length, channel, real, NUM: tl.constexpr):
     """NUM rows from step `first` on, in float32; zero outside the clip."""
@@ -110,6 +113,7 @@ def steps(base, stride, first, length, channel, real, NUM: tl.constexpr):
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def weighted(window, taps, shift, TAPS: tl.constexpr, TURNED: tl.constexpr):
     """The sum over taps; TURNED pairs the first tap with the last step."""
@@ -120,6 +124,7 @@ def weighted(window, taps, shift, TAPS: tl.constexpr, TURNED: tl.constexpr):
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def conv_kernel(
     x, weight, bias, out, x_strides, batch, length, channels,
@@ -149,6 +154,7 @@ def conv_kernel(
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def direction_back(
     window, slopes, taps, shift, grad, TAPS: tl.constexpr, TURNED: tl.constexpr, SILU: tl.constexpr
@@ -163,6 +169,7 @@ def direction_back(
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def add_products(sums, window, grad, TAPS: tl.constexpr, TURNED: tl.constexpr):
     """Adds the gradients of all taps and, last, of the bias."""
@@ -173,6 +180,7 @@ def add_products(sums, window, grad, TAPS: tl.constexpr, TURNED: tl.constexpr):
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def zeros(NUM: tl.constexpr, BLOCK: tl.constexpr):
     found = ()
@@ -182,6 +190,7 @@ def zeros(NUM: tl.constexpr, BLOCK: tl.constexpr):
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def conv_gradient_kernel(
     x, weight, bias, grad_out, grad_x, sums, x_strides, batch, length, channels,

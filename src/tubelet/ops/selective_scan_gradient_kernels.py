@@ -9,6 +9,7 @@ registers, and goes back through them. (Four at once are more than fits the regi
 # Triton knows sums of tuples, but no stars.
 # ruff: noqa: RUF005
 
+from inspect import unwrap
 from typing import no_type_check
 
 import triton
@@ -35,6 +36,7 @@ PAIR = tl.constexpr(2)
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def gradient_ends_kernel(
     delta, A, C, bias, grad_y, ends, totals, delta_strides, C_strides, grad_strides, sizes,
@@ -86,6 +88,7 @@ def gradient_ends_kernel(
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def keep_starts(
     scratch, state, stretch, end, u_way, delta_way, B_way, fixed, channel, until,
@@ -115,6 +118,7 @@ def keep_starts(
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def again(state, given, fixed, i, end, SOFTPLUS: tl.constexpr, CONSTANT_B: tl.constexpr):
     """The states before, between and after two steps."""
@@ -130,6 +134,7 @@ def again(state, given, fixed, i, end, SOFTPLUS: tl.constexpr, CONSTANT_B: tl.co
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def step_back(gradient, before, after, step, value, grad, rate, B, C, masked, is_first, MASKED: tl.constexpr):
     """From the gradient of the state after a step to that of the one before it, and what falls to the inputs.
@@ -151,6 +156,7 @@ def step_back(gradient, before, after, step, value, grad, rate, B, C, masked, is
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def add_or_store(total, at, part, exist, CONSTANT: tl.constexpr):
     """The gradient of B or C of a step: added to a constant's total, or summed over channels and written."""
@@ -162,6 +168,7 @@ def add_or_store(total, at, part, exist, CONSTANT: tl.constexpr):
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def pair_back(
     gradient, sums, state, given, grads, fixed, outputs, where, i, end, until, flags, sizes,
@@ -198,6 +205,7 @@ def pair_back(
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def scan_gradient_kernel(
     u, delta, A, B, C, D, bias, kept, grad_y, grad_after, scratch,
@@ -262,6 +270,7 @@ def scan_gradient_kernel(
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def ungate_kernel(grad_out, y, z, z_strides, grad_y, grad_z, sizes, BLOCK: tl.constexpr):
     """Gradients of the sum over directions and of z."""

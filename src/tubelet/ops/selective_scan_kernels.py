@@ -7,11 +7,15 @@ Everything is float32 in registers, whatever the inputs are.
 
 Steps are counted as the scan meets them. Channels, states and steps that only fill up a block read as zero, and
 their `step` is zero, so that states pass through unchanged.
+
+`unwrap` hands Triton the kernel itself: the tests wrap every function of tubelet in checks of its shapes, and
+Triton before 3.9 looks for a kernel's names in the wrapper.
 """
 
 # Triton knows sums of tuples, but no stars.
 # ruff: noqa: RUF005
 
+from inspect import unwrap
 from typing import no_type_check
 
 import triton
@@ -23,6 +27,7 @@ LN_2 = tl.constexpr(0.6931471805599453)
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def softplus(x):
     """log(1 + e^x) = max(x, 0) + log(1 + e^-|x|), and log(1 + e) = 2 atanh(e / (2 + e)), so exact for small e."""
@@ -37,6 +42,7 @@ def softplus(x):
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def sigmoid(x):
     e = tl.exp2(-tl.abs(x) * LOG2_E)
@@ -44,6 +50,7 @@ def sigmoid(x):
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def place(sizes, REVERSED: tl.constexpr, MASKED: tl.constexpr, BLOCK: tl.constexpr, STATES: tl.constexpr):
     """Where a program works: its direction and clip, and what it owns of channels, states and steps."""
@@ -67,6 +74,7 @@ def place(sizes, REVERSED: tl.constexpr, MASKED: tl.constexpr, BLOCK: tl.constex
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def stream(base, strides, k, clip, sizes, backwards):
     """Where an input (directions, batch, length, ...) has this clip's first step, and how far the next one is."""
@@ -77,6 +85,7 @@ def stream(base, strides, k, clip, sizes, backwards):
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def rows(way, columns, until, first, NUM: tl.constexpr):
     """NUM steps of an input from `first` on, in its own type; each column is zero from the step `until` on."""
@@ -88,6 +97,7 @@ def rows(way, columns, until, first, NUM: tl.constexpr):
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def state_rows(way, until, first, CONSTANT: tl.constexpr, STATES: tl.constexpr, NUM: tl.constexpr):
     """The same of B or C; of a constant one, which does not run along time, nothing."""
@@ -101,6 +111,7 @@ def state_rows(way, until, first, CONSTANT: tl.constexpr, STATES: tl.constexpr, 
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def inputs_at(
     ways, channel, until, first,
@@ -116,6 +127,7 @@ def inputs_at(
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def coefficient(row, fixed, CONSTANT: tl.constexpr):
     """B or C of a step, to be multiplied with states: shared by the channels, or a constant of each."""
@@ -123,12 +135,14 @@ def coefficient(row, fixed, CONSTANT: tl.constexpr):
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def fixed_tile(base, at, exist, CONSTANT: tl.constexpr):
     return tl.load(base + at, mask=exist, other=0.0).to(tl.float32) if CONSTANT else 0.0
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def parameters(
     A, B, C, D, bias, k, sizes, channel, real, tile, exist, CONSTANT_B: tl.constexpr, CONSTANT_C: tl.constexpr
@@ -145,6 +159,7 @@ def parameters(
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def step_of(delta, shift, exists, SOFTPLUS: tl.constexpr):
     x = delta.to(tl.float32) + shift
@@ -152,6 +167,7 @@ def step_of(delta, shift, exists, SOFTPLUS: tl.constexpr):
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def slope_of(delta, shift, exists, SOFTPLUS: tl.constexpr):
     """The derivative of the step."""
@@ -159,6 +175,7 @@ def slope_of(delta, shift, exists, SOFTPLUS: tl.constexpr):
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def keep_state(kept, state, i, clip, sizes, tile, exist, EVERY: tl.constexpr):
     """Every EVERY-th state, for the backward pass."""
@@ -168,6 +185,7 @@ def keep_state(kept, state, i, clip, sizes, tile, exist, EVERY: tl.constexpr):
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def scan_kernel(
     u, delta, A, B, C, D, bias, starts, y, kept, ends, totals,
@@ -225,6 +243,7 @@ def scan_kernel(
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def carry_kernel(A, totals, ends, first, last, sizes, num_spans, DOWN: tl.constexpr, BLOCK: tl.constexpr):
     """Replaces what each span ends with, having started from zero, by what it really starts with.
@@ -250,6 +269,7 @@ def carry_kernel(A, totals, ends, first, last, sizes, num_spans, DOWN: tl.conste
 
 
 @triton.jit
+@unwrap
 @no_type_check
 def gate_kernel(parts, z, z_strides, y, out, sizes, K: tl.constexpr, BLOCK: tl.constexpr):
     """The sum over directions, in `y`, and multiplied by silu(z), in `out`."""
