@@ -1,0 +1,85 @@
+"""The command that judges models: `evaluate`."""
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.markup import escape
+
+from tubelet.cli.app import app, err
+from tubelet.cli.figures import show_figures
+from tubelet.data.manifest import read_annotations
+from tubelet.errors import ConfigError
+from tubelet.inference.classify import check_whole_clips
+from tubelet.inference.load import load
+from tubelet.train.device import pick_device
+from tubelet.train.evaluate import evaluate_model, evaluate_regressor
+from tubelet.train.log import ProgressBar
+
+
+@app.command
+def evaluate(
+    model: Path,
+    *,
+    data: Path,
+    split: str = "test",
+    clips: int | None = None,
+    crops: int | None = None,
+    allow_missing: Annotated[bool, Parameter(negative="")] = False,
+    device: str = "auto",
+    num_workers: int = 0,
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+) -> None:
+    """Judge a classifier or a regression on labelled videos, with all clips and crops it is tested with.
+
+    Parameters
+    ----------
+    model
+        A checkpoint folder.
+    data
+        A data set folder or a list.
+    split
+        Which split of a folder.
+    clips, crops
+        Other numbers of views per video than the model's own.
+    allow_missing
+        Report a score although some videos could not be read (they are counted).
+    device
+        auto, cpu, cuda, cuda:1, mps.
+    num_workers
+        Processes that read videos.
+    json_file
+        Also write the figures there.
+    """
+    loaded = load(model, device=str(pick_device(device)))
+    check_whole_clips(loaded)
+    if not loaded.labels and loaded.values is None:
+        raise ConfigError(
+            f"{model} has no classes: it is an encoder; fine-tune it with `tubelet train --init`"
+        )
+    views = {"num_clips": clips, "num_crops": crops}
+    spec = replace(loaded.input, **{name: n for name, n in views.items() if n is not None})
+    names = loaded.labels if loaded.has_names else None
+    if loaded.values is not None:
+        samples = read_annotations(data, split, values=True).samples
+        judge = partial(evaluate_regressor, scale=loaded.values)
+    else:
+        samples = read_annotations(data, split, num_classes=len(loaded.labels), classes=names).samples
+        judge = partial(evaluate_model, num_classes=len(loaded.labels))
+    with ProgressBar("evaluating", len(samples), err) as bar:
+        figures, scores = judge(
+            loaded.model,
+            spec,
+            samples,
+            allow_missing=allow_missing,
+            num_workers=num_workers,
+            on_progress=bar.update,
+        )
+    for failure in scores.failures:
+        err.print(f"[yellow]not read:[/] {escape(failure.reason)}", highlight=False)
+    show_figures(figures)
+    if json_file is not None:
+        json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")

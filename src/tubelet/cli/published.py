@@ -1,0 +1,108 @@
+"""Commands about published models: `models` and `convert`."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.markup import escape
+from rich.table import Column, Table
+
+from tubelet.cli.app import app, out
+from tubelet.config import override, to_plain
+from tubelet.data.manifest import read_class_names
+from tubelet.errors import ConfigError
+from tubelet.inference.load import input_spec
+from tubelet.models import VARIANTS, architecture_of, variant
+from tubelet.recipes import RECIPES
+from tubelet.weights.convert import convert, export, with_labels
+from tubelet.weights.files import read_checkpoint, save_checkpoint
+
+
+@app.command
+def models() -> None:
+    """List the sizes of all families and the recipes that train them."""
+    name_column = Column("name", no_wrap=True)  # to be copied whole
+    table = Table(name_column, "kind", "dim", "depth", "heads", "clip", title="models")
+    for name, config in VARIANTS.items():
+        # Of two towers that of images is told; a tower on its own is its own encoder.
+        encoder = getattr(config, "image", getattr(config, "encoder", config))
+        heads = str(getattr(encoder, "num_heads", "none"))
+        seen = config if hasattr(config, "num_frames") else encoder
+        table.add_row(name, kind_of(config), str(encoder.dim), str(encoder.depth), heads, clip_of(seen))
+    out.print(table)
+    recipes = Table("name", "what", title="recipes")
+    for name, function in RECIPES.items():
+        recipes.add_row(name, (function.__doc__ or "").splitlines()[0])
+    out.print(recipes)
+
+
+def kind_of(config: Any) -> str:
+    """What a model is for, in a word or two."""
+    if hasattr(config, "text"):
+        return "image + text" if architecture_of(config) == "clip" else "video + text"
+    kind = architecture_of(config).partition("_")[2].replace("_", " ").replace("pretrainer", "pre-training")
+    images = kind == "classifier" and getattr(config.encoder, "time_position", None) is False
+    return "images" if images else kind
+
+
+def clip_of(encoder: Any) -> str:
+    """Frames and pixels that an encoder is made for."""
+    size = encoder.image_size
+    pixels = f"{size}²" if isinstance(size, int) else " × ".join(map(str, size))
+    return f"{getattr(encoder, 'num_frames', encoder.tubelet[0])} × {pixels}"
+
+
+@app.command(name="convert")
+def convert_command(
+    source: Path,
+    folder: Path,
+    *assignments: str,
+    model: str | None = None,
+    to: Literal["official", "hf", "hf_v5"] | None = None,
+    labels: Path | None = None,
+) -> None:
+    """Turn a published checkpoint into a tubelet folder, or a tubelet folder into a published layout.
+
+    Known are VideoMAE, VideoMamba and VideoMambaPro, X-CLIP and CLIP.
+
+    Parameters
+    ----------
+    source
+        An official .pth, a safetensors file, a Hugging Face folder, or (with --to) a tubelet folder.
+    folder
+        Where the result goes.
+    assignments
+        Settings of the model that its tensors do not tell, such as `encoder.num_heads=6`; need --model. And what
+        it was trained with, such as `input.sampling=segments input.stride=2 input.num_clips=2`.
+    model
+        The size that the file holds (see `tubelet models`), where it cannot be read off the tensors; a
+        VideoMambaPro has to be named, because its tensors are a VideoMamba's.
+    to
+        Export instead: "official" (.pth), "hf" (names of the hub's files), "hf_v5" (names of transformers 5).
+    labels
+        A file with one class name per line.
+    """
+    if to is not None:
+        if assignments or model is not None or labels is not None:
+            raise ConfigError(
+                "--to exports a tubelet folder as it is; it takes no settings, --model or --labels"
+            )
+        export(read_checkpoint(source), folder, to)
+        out.print(f"{folder}: {to} layout of {source}", highlight=False)
+        return
+    fed = [assignment for assignment in assignments if assignment.startswith("input.")]
+    sizes = [assignment for assignment in assignments if assignment not in fed]
+    if sizes and model is None:
+        raise ConfigError("settings of the model need --model NAME to start from")
+    config = override(variant(model), sizes) if model is not None else None
+    checkpoint = convert(source, config)
+    spec = input_spec(checkpoint.config, checkpoint.facts.get("input", {}), fed)
+    checkpoint = replace(checkpoint, facts={**checkpoint.facts, "input": to_plain(spec)})
+    if labels is not None:
+        checkpoint = with_labels(checkpoint, tuple(read_class_names(labels)))
+    save_checkpoint(folder, checkpoint)
+    size = sum(tensor.numel() for tensor in checkpoint.state.values())
+    architecture = architecture_of(checkpoint.config)
+    out.print(f"{folder}: {architecture} with {size:,} numbers", highlight=False, soft_wrap=True)
+    for remark in checkpoint.facts["source"].get("remarks", []):
+        out.print(f"[yellow]note:[/] {escape(remark)}", highlight=False, soft_wrap=True)

@@ -1,0 +1,101 @@
+"""Embeddings of texts, made once and kept for as long as the weights and the texts are the same."""
+
+import hashlib
+from collections import OrderedDict
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from jaxtyping import Float, Int64
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+# Texts that go through a tower together; more would only take memory.
+TEXTS_PER_PASS = 256
+
+
+class TextModel(Protocol):
+    """What has a tower of texts and embeds them."""
+
+    text: nn.Module
+
+    def text_features(self, tokens: Int64[Tensor, "texts length"]) -> Float[Tensor, "texts embed_dim"]: ...
+
+
+class TextCache:
+    """Embeddings by weights and token ids: what is found is what would be computed.
+
+    In memory the latest `most` sets of texts are kept. With a `folder` they outlive the process; files there are
+    named by a SHA-256 of the text tower's weights and the tokens, and a damaged one is computed anew.
+    """
+
+    def __init__(self, folder: Path | None = None, *, most: int = 16):
+        self.folder, self.most = folder, most
+        self._kept: OrderedDict[tuple[object, ...], Tensor] = OrderedDict()
+
+    def __call__(
+        self, model: TextModel, tokens: Int64[Tensor, "texts length"]
+    ) -> Float[Tensor, "texts embed_dim"]:
+        """The embeddings of texts, without gradients, on the device of the model."""
+        key = (*fingerprint(model.text), tokens.shape, tokens.cpu().numpy().tobytes())
+        if key not in self._kept:
+            self._kept[key] = self._read_or_made(model, tokens)
+            while len(self._kept) > self.most:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+    def _read_or_made(self, model: TextModel, tokens: Tensor) -> Tensor:
+        if self.folder is None:
+            return embedded(model, tokens)
+        device = next(model.text.parameters()).device
+        path = self.folder / f"{digest(model.text, tokens)}.safetensors"
+        if path.is_file():
+            try:
+                return load_file(path)["texts"].to(device)
+            except (SafetensorError, KeyError, OSError):
+                pass
+        made = embedded(model, tokens)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".unfinished")
+        save_file({"texts": made.cpu().contiguous()}, unfinished)
+        unfinished.replace(path)
+        return made
+
+
+@torch.no_grad()
+def embedded(model: TextModel, tokens: Int64[Tensor, "texts length"]) -> Float[Tensor, "texts embed_dim"]:
+    """The embeddings of many texts, computed together with others of about their length."""
+    # Towers cut texts to the longest of a pass.
+    order = tokens.argmax(dim=1).argsort()
+    device = next(model.text.parameters()).device
+    parts = [model.text_features(tokens[part].to(device)) for part in order.split(TEXTS_PER_PASS)]
+    return torch.cat(parts)[order.argsort().to(device)]
+
+
+def fingerprint(module: nn.Module) -> tuple[object, ...]:
+    """What tells whether a module's weights are the same ones, and unchanged, within a process.
+
+    It takes milliseconds. Contents count, not only PyTorch's own count of changes, which `parameter.data` goes
+    around.
+    """
+    tensors = [tensor.detach() for tensor in module.state_dict().values()]
+    versions = tuple(-1 if tensor.is_inference() else tensor._version for tensor in tensors)
+    contents = torch.stack([torch.hash_tensor(tensor) for tensor in tensors]).cpu().numpy().tobytes()
+    return (
+        str(getattr(module, "config", None)),
+        *(tensor.data_ptr() for tensor in tensors),
+        versions,
+        contents,
+    )
+
+
+def digest(module: nn.Module, tokens: Tensor) -> str:
+    """The name of a set of texts under a module's weights, the same in every process."""
+    sha = hashlib.sha256(str(getattr(module, "config", None)).encode())
+    for name, tensor in (*module.state_dict().items(), ("tokens", tokens)):
+        tensor = tensor.detach().cpu().contiguous()
+        sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        sha.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return sha.hexdigest()
