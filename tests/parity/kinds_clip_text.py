@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.parity.case import Case, assert_close, assert_gradients_close
+from tests.weights.manifest_configs import clip_config
 from tubelet.errors import BackendError, DataError
-from tubelet.models.clip import Clip, ClipConfig, ImageTowerConfig, TextTowerConfig
+from tubelet.models.clip import Clip, ClipConfig
 from tubelet.text.prompts import ensemble, prompts
 from tubelet.text.tokenizer import ClipTokenizer
 from tubelet.weights.clip import LAYOUTS, find_layout
@@ -26,29 +27,6 @@ def tokenizer() -> ClipTokenizer:
         return ClipTokenizer()
     except BackendError as error:
         pytest.skip(str(error))
-
-
-def official_clip(facts: dict[str, Any]) -> ClipConfig:
-    """Our config for the arguments of the official class."""
-    width, patch = facts["vision_width"], facts["vision_patch_size"]
-    return ClipConfig(
-        image=ImageTowerConfig(
-            dim=width,
-            depth=facts["vision_layers"],
-            num_heads=width // 64,
-            embed_dim=facts["embed_dim"],
-            image_size=facts["image_resolution"],
-            tubelet=(1, patch, patch),
-        ),
-        text=TextTowerConfig(
-            dim=facts["transformer_width"],
-            depth=facts["transformer_layers"],
-            num_heads=facts["transformer_heads"],
-            embed_dim=facts["embed_dim"],
-            vocab_size=facts["vocab_size"],
-            context_length=facts["context_length"],
-        ),
-    )
 
 
 def build(config: ClipConfig, state: dict[str, Tensor], rules: list[Any]) -> Clip:
@@ -66,7 +44,7 @@ def rules_of(state: dict[str, Tensor]) -> list[Any]:
 def check_clip(case: Case) -> None:
     state, inputs, recorded = case.tensors("state"), case.tensors("in"), case.tensors("out")
     rules = rules_of(state)
-    model = build(official_clip(case.config), state, rules)
+    model = build(clip_config(case.config), state, rules)
     seen = blocks_of(model)
     logits = model(inputs["image"], inputs["text"])
     square = min(logits.shape)
@@ -110,7 +88,7 @@ def check_ensemble(case: Case) -> None:
     recorded, stored = case.tensors("out"), Case(file, {})
     state = stored.tensors("state")
     config = json.loads(file.with_suffix(".json").read_text())["config"]
-    model = build(official_clip(config), state, rules_of(state))
+    model = build(clip_config(config), state, rules_of(state))
     ids = case.tensors("in")["ids"]
     features = model.text(ids.flatten(0, 1)).unflatten(0, ids.shape[:2])
     assert_close(features, recorded["features"], "features")

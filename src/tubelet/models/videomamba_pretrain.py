@@ -1,6 +1,7 @@
 """Masked pre-training of VideoMamba: its visible tokens learn to match a frozen CLIP's (section 3.4; UMT)."""
 
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Literal
 
 import torch
@@ -69,6 +70,9 @@ class VideoMambaPretrainer(nn.Module):
         self.decoders = nn.ModuleList(
             [AlignedDecoder(self.dim, config.target_dim) for _ in range(config.num_aligned)]
         )
+        table = sincos_positions(1 + prod(config.encoder.grid), self.dim)
+        self.register_buffer("position", table, persistent=False)
+        self.position: Tensor
 
     def tokens(
         self, clip: Float[Tensor, "batch channels frames rows columns"]
@@ -118,7 +122,9 @@ class VideoMambaPretrainer(nn.Module):
     ) -> Float[Tensor, "batch length dim"]:
         """A fixed sine-cosine table over the whole sequence, the class token at position 0."""
         frames, rows, columns = self.encoder.embed.grid(clip)
-        table = sincos_positions(1 + frames * rows * columns, self.dim).to(clip.device)
+        length = 1 + frames * rows * columns
+        fits = length == len(self.position)
+        table = self.position if fits else sincos_positions(length, self.dim).to(clip.device)
         if visible is None:
             return table.expand(len(clip), -1, -1)
         return torch.cat([table[:1].expand(len(clip), 1, -1), keep_rows(table[1:], visible)], dim=1)

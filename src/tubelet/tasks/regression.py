@@ -71,7 +71,7 @@ class Regression:
         clips = to_model(batch.pixels, self.mean, self.std)
         if self.erasing is not None:
             erase_views(clips, batch.ids, self.erasing, self.seed)
-        standardised = self._outputs(clips)
+        standardised = checked(self.model(clips))
         off = (self.scale.restore(standardised.detach()) - values).abs().mean()
         return Loss(F.mse_loss(standardised, self.scale.standardise(values)), {"mae": off})
 
@@ -88,7 +88,8 @@ class Regression:
             failures.extend(batch.failures)
             if not len(batch):
                 continue
-            views = self._outputs(to_model(batch.pixels.to(device), self.mean, self.std)).double().cpu()
+            clips = to_model(batch.pixels.to(device), self.mean, self.std)
+            views = checked(in_passes(self.model, clips)).double().cpu()
             known = self._values(batch).double()
             samples = torch.tensor([view.sample for view in batch.ids])
             for sample in dict.fromkeys(samples.tolist()):
@@ -118,15 +119,14 @@ class Regression:
             "num_missing": len(predicted.failures),
         }
 
-    def _outputs(self, clips: Float[Tensor, "batch 3 frames rows columns"]) -> Float[Tensor, "batch"]:
-        outputs = (self.model(clips) if self.model.training else in_passes(self.model, clips)).float()
-        if outputs.shape[1] != 1:
-            raise ConfigError(
-                f"a regression needs 1 output, the model has {outputs.shape[1]}; set num_classes=1"
-            )
-        return outputs.squeeze(1)
-
     def _values(self, batch: ClipBatch) -> Float[Tensor, "batch"]:
         if batch.values is None:
             raise DataError(f"{batch.names[0]} has no value, and a regression needs one for every video")
         return batch.values
+
+
+def checked(outputs: Float[Tensor, "batch outputs"]) -> Float[Tensor, "batch"]:
+    """The one output per clip, in float32, or a ConfigError where there are others."""
+    if outputs.shape[1] != 1:
+        raise ConfigError(f"a regression needs 1 output, the model has {outputs.shape[1]}; set num_classes=1")
+    return outputs.float().squeeze(1)

@@ -10,7 +10,8 @@ def clean_caption(text: str, max_words: int | None = None) -> str:
     """A caption in lower case without punctuation, cut to `max_words` where that is given.
 
     Hyphens and slashes part words, other marks vanish: the cleaning of the video-text data that VideoMamba's
-    multi-modal models were trained on, recorded in `tests/golden/videomamba/protocols.json`.
+    multi-modal models were trained on. The recorded cases (`tests/golden/videomamba/protocols.json`) hold
+    `, < > - / ! ( ) '`; the other marks are from memory.
 
     >>> clean_caption("A man, playing the <person> guitar - on/stage!!  (live)")
     'a man playing the person guitar on stage live'

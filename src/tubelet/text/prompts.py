@@ -15,7 +15,8 @@ RAW = ("{}",)
 _MEDIA = ("photo", "video", "example", "demonstration")
 _VERBS = ("", "using ", "doing ", "during ", "performing ", "practicing ")
 
-# The 28 sentences that CLIP's authors published for Kinetics-700 ("a example" is theirs) …
+# The 28 sentences that CLIP's authors published for Kinetics-700 ("a example" is theirs), written from memory of
+# their list; only how many there are could be checked here …
 KINETICS_TEMPLATES = tuple(
     f"a {medium} of {what}{{}}."
     for what, medium in product(("", *(f"a person {verb}" for verb in _VERBS)), _MEDIA)
