@@ -143,7 +143,8 @@ def write_toml(path: Path, plain: Mapping[str, Any]) -> None:
 
 def unknown_key(path: str, known: Sequence[str], prefix: str = "") -> ConfigError:
     """The error for a key that does not exist, with the closest that does."""
-    key = path.rpartition(".")[2]
+    # Recipes have names with dots, settings are looked for in the part of a config that has them.
+    key = path if any("." in name for name in known) else path.rpartition(".")[2]
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     if close:
         hint = f"did you mean {_join(prefix, close[0])}?"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -145,7 +146,7 @@ def check_optimizer_steps(case: Case) -> None:
             norm = clip_gradients(model, max_grad_norm)
             assert abs(norm - expected_norm) < 1e-4 * expected_norm
             step = micro // accumulate
-            set_lr(optimizer, lr(step), decay(step))
+            set_lr(optimizer, partial(lr, step), decay(step))
             optimizer.step()
             optimizer.zero_grad()
     assert_close(torch.stack(losses), recorded.pop("losses"), "losses")

@@ -98,7 +98,9 @@ def test_the_loop_scales_the_learning_rate_with_the_batch():
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_has_a_model_and_a_first_line(name: str):
     recipe = find_recipe(name)
-    assert (model_config(recipe).encoder.num_frames, model_config(recipe).encoder.image_size) == (
+    config = model_config(recipe)
+    encoder = getattr(config, "encoder", config)
+    assert (encoder.num_frames, encoder.image_size) == (
         recipe.input.num_frames,
         recipe.input.image_size,
     )

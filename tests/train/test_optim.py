@@ -134,7 +134,7 @@ def test_layers_are_numbered_from_the_embedding_to_the_head():
 
 def test_set_lr_scales_and_leaves_undecayed_groups_undecayed():
     optimizer = torch.optim.AdamW(param_groups(build_model(CLASSIFIER), weight_decay=0.05, layer_decay=0.5))
-    set_lr(optimizer, 2.0, 0.1)
+    set_lr(optimizer, lambda scale: 2.0 * scale, 0.1)
     for group in optimizer.param_groups:
         assert group["lr"] == 2.0 * group["lr_scale"]
         assert group["weight_decay"] == (0.1 if group["decays"] else 0.0)

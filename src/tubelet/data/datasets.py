@@ -11,7 +11,7 @@ from torch import Tensor
 from tubelet.data.batch import Failure, LoadedVideo, ViewId
 from tubelet.data.input_spec import Plan
 from tubelet.data.long_video import frames_within
-from tubelet.data.randomness import counter_generator
+from tubelet.data.randomness import view_generator
 from tubelet.data.sample import Sample
 from tubelet.data.video import Video
 from tubelet.errors import VideoError
@@ -49,7 +49,8 @@ class VideoDataset:
 
     `plan` says which frames make a clip, `transform` which views a clip gives. Both draw from a counter of
     (seed, epoch, index) alone. All clips of a video come from one pass of decoding. With `random` off
-    (evaluation) nothing is random. A video that cannot be read is returned as a `Failure`.
+    (evaluation, unless its clips are to be drawn) the plan draws nothing. A video that cannot be read is
+    returned as a `Failure`.
 
     A video is decoded whole only where the cache has room for it, else no more than the planned frames.
     """
@@ -67,7 +68,7 @@ class VideoDataset:
     def __getitem__(self, key: tuple[int, int]) -> LoadedVideo | Failure:
         epoch, index = key
         sample = self.samples[index]
-        generator = counter_generator(self.seed, "views", epoch, index)
+        generator = view_generator(self.seed, epoch, index)
         try:
             clips = self._clips(sample, generator)
         except VideoError as error:

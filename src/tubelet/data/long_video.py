@@ -1,5 +1,6 @@
 """Long videos in windows of seconds: each a sample in training, all of them together in a test."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from tubelet.data.input_spec import InputSpec
+from tubelet.data.randomness import view_generator
 from tubelet.data.sample import Sample
 from tubelet.data.video import Video
 from tubelet.errors import VideoError
@@ -84,10 +86,11 @@ def frames_within(video: Video, window: tuple[float, float]) -> range:
 
 
 def test_frames(video: Video, spec: InputSpec) -> Int64[Tensor, "clips frames"]:
-    """The frames of all clips of a test, window after window."""
+    """The frames of all clips of a test, window after window; those that a list of this video alone gives."""
     plan = spec.test_plan()
+    draws = (view_generator(0, 0, i) if spec.draws_clips else None for i in itertools.count())
     if spec.window_seconds is None:
-        return plan(len(video), None)
+        return plan(len(video), next(draws))
     hop = spec.window_seconds if spec.window_hop is None else spec.window_hop
     inside = [frames_within(video, ends) for ends in time_windows(video.duration, spec.window_seconds, hop)]
-    return torch.cat([frames.start + plan(len(frames), None) for frames in inside])
+    return torch.cat([frames.start + plan(len(frames), next(draws)) for frames in inside])

@@ -84,6 +84,33 @@ def color(pixels: Clip, factor: float) -> Clip:
     return changed
 
 
+def grayscale(pixels: Clip) -> Clip:
+    """The luma of each pixel in all three channels."""
+    grey = torch.stack([_grey(frame.to(torch.float32)) for frame in pixels])
+    return grey.to(torch.uint8).expand(-1, 3, -1, -1).contiguous()
+
+
+def hue(pixels: Clip, turns: float) -> Clip:
+    """Hues moved by a share of the colour circle, red towards green for shares above 0 (Smith 1978).
+
+    Brightness and saturation (value and chroma of HSV) stay, and greys with them. Nothing is rounded on the way;
+    PIL rounds hue and saturation to 256 levels, and is off by a few grey levels for that.
+    """
+    pixels = pixels.contiguous()
+    changed = torch.empty_like(pixels)
+    for frame, out in zip(pixels, changed, strict=True):
+        levels = frame.to(torch.float32)
+        high, low = levels.amax(0), levels.amin(0)
+        chroma = high - low
+        sixths = _hue_in_sixths(levels, high, chroma).add_(6 * turns)
+        # Each channel falls from the highest level to the lowest and back on its own part of the circle.
+        for channel, offset in enumerate((5.0, 3.0, 1.0)):
+            place = torch.remainder(sixths + offset, 6.0)
+            share = place.sub_(2.0).abs_().neg_().add_(2.0).clamp_(0, 1)
+            out[channel] = share.mul_(chroma).neg_().add_(high).round_()
+    return changed
+
+
 def sharpness(pixels: Clip, factor: float) -> Clip:
     """Away from the smoothed frame for factors above 1, towards it below."""
     changed = torch.empty_like(pixels)
@@ -115,6 +142,20 @@ def _grey(frame: Float32[Tensor, "3 rows columns"]) -> Float32[Tensor, "1 rows c
     red, green, blue = frame
     sums = (red * 19595).add_(green, alpha=38470).add_(blue, alpha=7471)
     return sums.add_(0x8000).mul_(2**-16).floor_()[None]
+
+
+def _hue_in_sixths(
+    frame: Float32[Tensor, "3 rows columns"],
+    high: Float32[Tensor, "rows columns"],
+    chroma: Float32[Tensor, "rows columns"],
+) -> Float32[Tensor, "rows columns"]:
+    """Hue as -1 to 5 sixths of the circle: red is 0, green 2, blue 4; of grey it says nothing."""
+    red, green, blue = frame
+    colourful = chroma.clamp(min=1)
+    from_red = (green - blue).div_(colourful)
+    from_green = (blue - red).div_(colourful).add_(2)
+    from_blue = (red - green).div_(colourful).add_(4)
+    return torch.where(high == red, from_red, torch.where(high == green, from_green, from_blue))
 
 
 def _smooth(frame: Float32[Tensor, "channels rows columns"]) -> Float32[Tensor, "channels rows columns"]:

@@ -30,6 +30,11 @@ def counter_generator(*counter: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(counter_seed(*counter))
 
 
+def view_generator(seed: int, epoch: int, index: int) -> torch.Generator:
+    """What draws frames and augmentation of video `index` of a list in one epoch."""
+    return counter_generator(seed, "views", epoch, index)
+
+
 def uniform(low: float, high: float, generator: torch.Generator) -> float:
     """One number from [low, high)."""
     return low + (high - low) * float(torch.rand((), generator=generator, dtype=torch.float64))

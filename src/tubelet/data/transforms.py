@@ -2,7 +2,7 @@
 
 A transform is called with the frames of one clip and a generator: `transform(pixels, generator)`. It returns
 views (V, C, T, H, W) in contiguous memory. Every random choice is made once per view, so all frames of a view
-are treated alike.
+are treated alike (unless a `ColourJitter` is told to draw per frame).
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,10 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from tubelet.data.augment import RandAugment
+from tubelet.data.colour_jitter import ColourJitter
 from tubelet.data.crop import MULTISCALE, Box, crop, draw_multiscale_crop, draw_resized_crop
 from tubelet.data.geometry import Rounding, spread_crop_boxes
+from tubelet.data.photometric import grayscale
 from tubelet.data.randomness import uniform
 from tubelet.data.resize import resize, resize_short_side
 from tubelet.errors import ConfigError, DataError
@@ -77,10 +79,7 @@ class PretrainTransform:
     def __post_init__(self) -> None:
         _check_positive(image_size=self.image_size)
         _check_share("flip", self.flip)
-        if not self.scales or not all(0 < scale <= 1 for scale in self.scales):
-            raise ConfigError(f"scales must be one or more numbers from (0, 1], found {self.scales}")
-        if self.max_distort < 0:
-            raise ConfigError(f"max_distort must be 0 or more, found {self.max_distort}")
+        _check_scales(self.scales, self.max_distort)
 
     def __call__(
         self, pixels: UInt8[Tensor, "frames 3 rows columns"], generator: torch.Generator
@@ -131,6 +130,61 @@ class FinetuneTransform:
             flipped = uniform(0.0, 1.0, generator) < self.flip
             _fill_view(view, augmented, box, antialias=self.antialias, flipped=flipped)
         return views
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultiscaleTransform:
+    """Short side to `short_side`, multi-scale crop in a corner or the centre, flip, colours: training of X-CLIP.
+
+    `short_side` is 256 / 224 of `image_size`, cut to whole pixels, unless given. Both resizes are bilinear and
+    published without antialias. `grayscale` is the probability that a whole view loses its colours. Set `flip=0`
+    where left and right are part of the label.
+    """
+
+    image_size: int
+    short_side: int | None = None
+    scales: tuple[float, ...] = MULTISCALE
+    max_distort: int = 1
+    flip: float = 0.5
+    jitter: ColourJitter | None = field(default_factory=ColourJitter)
+    grayscale: float = 0.2
+    num_views: int = 1
+    antialias: bool = False
+
+    def __post_init__(self) -> None:
+        _check_positive(image_size=self.image_size, num_views=self.num_views)
+        if self.short_side is not None:
+            _check_positive(short_side=self.short_side)
+        _check_share("flip", self.flip)
+        _check_share("grayscale", self.grayscale)
+        _check_scales(self.scales, self.max_distort)
+
+    def __call__(
+        self, pixels: UInt8[Tensor, "frames 3 rows columns"], generator: torch.Generator
+    ) -> UInt8[Tensor, "views 3 frames size size"]:
+        check_pixels(pixels)
+        short_side = self.short_side or self.image_size * 256 // 224
+        resized = resize_short_side(pixels, short_side, antialias=self.antialias, rounding="xclip")
+        height, width = resized.shape[-2:]
+        views = _empty_views(self.num_views, pixels, self.image_size)
+        for view in views:
+            box = draw_multiscale_crop(
+                height, width, self.image_size, generator, self.scales, self.max_distort, num_places=5
+            )
+            flipped = uniform(0.0, 1.0, generator) < self.flip
+            _fill_view(view, resized, box, antialias=self.antialias, flipped=flipped)
+            self._recolour(view, generator)
+        return views
+
+    def _recolour(self, view: UInt8[Tensor, "3 frames size size"], generator: torch.Generator) -> None:
+        """Changes the colours of a finished view in its place."""
+        frames = recoloured = view.transpose(0, 1)
+        if self.jitter is not None:
+            recoloured = self.jitter(recoloured, generator)
+        if uniform(0.0, 1.0, generator) < self.grayscale:
+            recoloured = grayscale(recoloured)
+        if recoloured is not frames:
+            frames.copy_(recoloured)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,3 +257,10 @@ def _check_positive(**settings: int) -> None:
 def _check_share(name: str, value: float) -> None:
     if not 0 <= value <= 1:
         raise ConfigError(f"{name} is a probability and must lie in 0 to 1, found {value}")
+
+
+def _check_scales(scales: tuple[float, ...], max_distort: int) -> None:
+    if not scales or not all(0 < scale <= 1 for scale in scales):
+        raise ConfigError(f"scales must be one or more numbers from (0, 1], found {scales}")
+    if max_distort < 0:
+        raise ConfigError(f"max_distort must be 0 or more, found {max_distort}")

@@ -13,6 +13,8 @@ from tubelet.data.input_spec import InputSpec
 from tubelet.data.values import ValueScale
 from tubelet.errors import BackendError, ConfigError, WeightsError
 from tubelet.models import VARIANTS
+from tubelet.models.xclip import XCLIPConfig
+from tubelet.text.prompts import Wording
 from tubelet.weights.files import read_checkpoint
 
 
@@ -21,7 +23,8 @@ class LoadedModel:
     """A model in eval mode, what it wants to be fed, and the names of its classes (none for an encoder).
 
     Classes without names are called "class 0", "class 1", …; `has_names` is then off. A regression has no classes
-    but the `values`' scale.
+    but the `values`' scale. A model of videos and texts has the classes that it was trained to name, if any, in
+    the `wording` that it read; it can be asked for others.
     """
 
     model: nn.Module
@@ -31,6 +34,12 @@ class LoadedModel:
     has_names: bool
     device: torch.device
     values: ValueScale | None = None
+    wording: Wording | None = None
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether it can be asked for any label."""
+        return self.wording is not None
 
 
 def load(folder: str | Path, *, device: str = "cpu") -> LoadedModel:
@@ -48,11 +57,14 @@ def load(folder: str | Path, *, device: str = "cpu") -> LoadedModel:
         spec = input_spec(checkpoint.config, checkpoint.facts.get("input", {}))
         plain = checkpoint.facts.get("values")
         values = None if plain is None else from_plain(ValueScale, plain, "values")
+        said = checkpoint.facts.get("wording")
+        wording = None if said is None else from_plain(Wording, said, "wording")
     except ConfigError as error:
         raise ConfigError(f"{folder}/config.toml: {error}") from None
+    reads_texts = isinstance(checkpoint.config, XCLIPConfig)
     num_classes = 0 if values is not None else getattr(checkpoint.config, "num_classes", 0)
     labels = checkpoint.labels or tuple(f"class {i}" for i in range(num_classes))
-    if len(labels) != num_classes:
+    if not reads_texts and len(labels) != num_classes:
         raise ConfigError(f"{folder}/config.toml names {len(labels)} labels for {num_classes} classes")
     try:
         target = torch.device(device)
@@ -67,6 +79,7 @@ def load(folder: str | Path, *, device: str = "cpu") -> LoadedModel:
         has_names=bool(checkpoint.labels),
         device=target,
         values=values,
+        wording=(wording or Wording()) if reads_texts else None,
     )
 
 

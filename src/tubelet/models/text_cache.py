@@ -3,7 +3,7 @@
 import hashlib
 from collections import OrderedDict
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 TEXTS_PER_PASS = 256
 
 
+@runtime_checkable
 class TextModel(Protocol):
     """What has a tower of texts and embeds them."""
 

@@ -1,25 +1,18 @@
 """A model of videos and texts as a classifier of named classes: the names are all it knows of them."""
 
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from tubelet.models.text_cache import TextCache, TextModel
-from tubelet.text.prompts import ensemble
-
-
-class VideoTextModel(TextModel, Protocol):
-    """What embeds videos and texts and says how well they match."""
-
-    config: Any
-
-    def __call__(
-        self,
-        clip: Float[Tensor, "batch channels frames rows columns"],
-        texts: Float[Tensor, "classes embed_dim"],
-    ) -> Float[Tensor, "batch classes"]: ...
+from tubelet.errors import ConfigError
+from tubelet.models.clip import TextTowerConfig
+from tubelet.models.text_cache import TextCache
+from tubelet.text.labels import check_labels
+from tubelet.text.prompts import Wording, ensemble
+from tubelet.text.tokenizer import ClipTokenizer
 
 
 class TextClassifier(nn.Module):
@@ -61,3 +54,27 @@ def class_texts(
         return embeddings[:, 0]
     lengths = embeddings.norm(dim=-1).mean(dim=1, keepdim=True)
     return lengths * ensemble(embeddings)
+
+
+def class_tokens(
+    classes: Sequence[str],
+    wording: Wording,
+    config: TextTowerConfig,
+    *,
+    truncate: bool = False,
+) -> Int64[Tensor, "classes prompts length"]:
+    """The tokens of all that a tower reads of every class.
+
+    A text that is too long for it is a DataError, or cut with `truncate`; a tower that was made for another
+    vocabulary than CLIP's is a ConfigError.
+    """
+    check_labels(classes)
+    tokenizer = ClipTokenizer()
+    if config.vocab_size < tokenizer.vocab_size:
+        raise ConfigError(
+            f"the model knows {config.vocab_size} tokens and CLIP's tokenizer makes {tokenizer.vocab_size}; "
+            f"set text.vocab_size={tokenizer.vocab_size}"
+        )
+    rows = wording(classes)
+    texts = [text for row in rows for text in row]
+    return tokenizer(texts, config.context_length, truncate=truncate).unflatten(0, (len(rows), -1))

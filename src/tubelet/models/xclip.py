@@ -218,6 +218,15 @@ def mean_pooled(config: XCLIPConfig) -> XCLIPConfig:
     return replace(config, cross_frame=False, integration_depth=0, prompt_depth=0)
 
 
+# For frames of 32 pixels, trained from scratch in minutes.
+NANO = XCLIPConfig(
+    image=ImageTowerConfig(dim=96, depth=4, num_heads=3, embed_dim=64, image_size=32, tubelet=(1, 8, 8)),
+    text=TextTowerConfig(dim=64, depth=2, num_heads=2, embed_dim=64, context_length=32),
+    integration_num_heads=2,
+    prompt_num_heads=2,
+    tune_text=True,
+)
+
 VARIANTS: dict[str, XCLIPConfig] = {
     "xclip_b32": B32,
     "xclip_b32_16_frames": replace(B32, num_frames=16),
@@ -226,6 +235,7 @@ VARIANTS: dict[str, XCLIPConfig] = {
     "xclip_b16_32_frames": replace(B16, num_frames=32),
     "xclip_l14": L14,
     "xclip_l14_336": L14_336,
+    "xclip_nano": NANO,
     "clip_b32_mean": mean_pooled(B32),
     "clip_b16_mean": mean_pooled(B16),
     "clip_l14_mean": mean_pooled(L14),

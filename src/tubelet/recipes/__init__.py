@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tubelet.config import override, unknown_key
 from tubelet.errors import ConfigError
-from tubelet.recipes import videomae, videomamba
+from tubelet.recipes import videomae, videomamba, xclip
 from tubelet.recipes.base import Recipe
 
 __all__ = ["RECIPES", "Recipe", "find_recipe"]
@@ -45,6 +45,15 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
         videomamba.train_nano,
         videomamba.distill_nano,
         videomamba.pretrain_nano,
+        xclip.finetune_k400,
+        xclip.finetune_k600,
+        xclip.zero_shot,
+        xclip.few_shot_hmdb51,
+        xclip.few_shot_ucf101,
+        xclip.mean_pooled_k400,
+        xclip.finetune,
+        xclip.few_shot,
+        xclip.train_nano,
     )
 }
 

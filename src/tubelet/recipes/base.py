@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 from tubelet.data.input_spec import InputSpec
 from tubelet.data.mix import MixConfig
 from tubelet.errors import ConfigError
+from tubelet.text.prompts import Wording
 
 T = TypeVar("T")
 
@@ -24,7 +25,8 @@ class OptimRecipe:
 
     `decay_A_log` and `layer_decay_on="embedding"` are what VideoMamba's published code does. `new_lr_scale` is
     how much faster X-CLIP learns what it adds to CLIP (see `train.optim`). With `cosine_from_start` the cosine
-    runs under the warm-up too, and the rate jumps down to it when that ends, as in X-CLIP's published code.
+    runs under the warm-up too, and the rate jumps down to it when that ends, as in X-CLIP's published code, where
+    moreover all parameters end at `min_lr`, however fast they learned (`min_lr_scales=False`).
     """
 
     lr: float
@@ -40,6 +42,7 @@ class OptimRecipe:
     decay_A_log: bool = False  # noqa: N815 - the parameter's own name
     new_lr_scale: float = 1.0
     cosine_from_start: bool = False
+    min_lr_scales: bool = True
     max_grad_norm: float | None = None
     ema: float | None = None  # decay per step of a moving average of the weights
 
@@ -67,24 +70,40 @@ class OptimRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentRecipe:
-    """What training does to clips. `views` > 1 is repeated augmentation: so many crops of the same frames."""
+    """What training does to clips. `views` > 1 is repeated augmentation: so many crops of the same frames.
 
+    A "resized" crop is of any place, `scale` and `ratio`; a "multiscale" one (X-CLIP's, and that of masked
+    pre-training) lies in a corner or the centre and is one of `multiscale` shares wide and high. RandAugment
+    comes with the former alone; with the latter come `jitter`, the probability of other colours, and `grayscale`,
+    of none. `jitter_per_frame` changes each frame of a clip otherwise.
+    """
+
+    crop: Literal["resized", "multiscale"] = "resized"
     randaugment: str | None = None  # for example "rand-m7-n4-mstd0.5-inc1"
     scale: tuple[float, float] = (0.08, 1.0)  # share of the frame that a random crop covers
     ratio: tuple[float, float] = (0.75, 1.3333)  # its width / height
     flip: float = 0.5
     erasing: float = 0.0
     views: int = 1
-    multiscale: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)  # crops of masked pre-training
+    multiscale: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
+    jitter: float = 0.0
+    jitter_per_frame: bool = False
+    grayscale: float = 0.0
 
     def __post_init__(self) -> None:
         if self.views < 1:
             raise ConfigError(f"augment.views is {self.views}; it must be at least 1")
-        for name in ("flip", "erasing"):
+        for name in ("flip", "erasing", "jitter", "grayscale"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"augment.{name} is {getattr(self, name)}; it is a probability from 0 to 1")
         if not self.multiscale or not all(0 < scale <= 1 for scale in self.multiscale):
             raise ConfigError(f"augment.multiscale is {self.multiscale}; it needs shares above 0 and up to 1")
+        if self.crop == "multiscale" and self.randaugment is not None:
+            raise ConfigError(
+                "RandAugment comes with crops of any size; set augment.randaugment=none or augment.crop=resized"
+            )
+        if self.crop == "resized" and (self.jitter or self.grayscale):
+            raise ConfigError("jitter and grayscale come with multi-scale crops; set augment.crop=multiscale")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +147,8 @@ class Recipe:
     predicts one number per video, with the model as a classifier of one class. Alignment and distillation need
     settings of that name, and a teacher, whose place is an option of the run.
 
-    `model` is a name in `tubelet.models.VARIANTS`; `overrides` are assignments to its config.
+    `model` is a name in `tubelet.models.VARIANTS`; `overrides` are assignments to its config. A model of videos
+    and texts learns the names of the data's classes, as `wording` says.
     """
 
     task: Literal["classification", "masked", "regression", "alignment", "distillation"]
@@ -142,6 +162,7 @@ class Recipe:
     mask_ratio: float = 0.9
     alignment: AlignmentRecipe | None = None
     distillation: DistillationRecipe | None = None
+    wording: Wording = field(default_factory=Wording)
     seed: int = 0
 
     def __post_init__(self) -> None:

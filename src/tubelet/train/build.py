@@ -7,13 +7,15 @@ import torch
 
 from tubelet.config import override
 from tubelet.data.augment import parse_randaugment
+from tubelet.data.colour_jitter import ColourJitter
 from tubelet.data.datasets import FrameCache, VideoDataset, check_files
 from tubelet.data.loader import TrainingOrder
 from tubelet.data.sample import Sample
 from tubelet.data.splits import Splits
-from tubelet.data.transforms import FinetuneTransform, PretrainTransform
+from tubelet.data.transforms import FinetuneTransform, MultiscaleTransform, PretrainTransform
 from tubelet.errors import ConfigError, DataError
 from tubelet.models import variant, videomae, videomamba, videomamba_pretrain
+from tubelet.models.xclip import XCLIPConfig
 from tubelet.recipes.base import Recipe
 from tubelet.train.loop import LoopSettings
 from tubelet.train.schedule import CosineSchedule
@@ -91,18 +93,36 @@ def fit_to_classes(recipe: Recipe, splits: Splits) -> Recipe:
         return replace(recipe, overrides=(*recipe.overrides, "num_classes=1"))
     if not recipe.classifies:
         return recipe
+    if reads_texts(variant(recipe.model)):
+        check_named(splits, recipe.model)
+        check_numbers(splits, len(splits.classes), "the data names")
+        return recipe
     if splits.classes:
         recipe = replace(recipe, overrides=(*recipe.overrides, f"num_classes={len(splits.classes)}"))
-    num_classes = model_config(recipe).num_classes
+    check_numbers(splits, model_config(recipe).num_classes, "the model has")
+    return recipe
+
+
+def check_named(splits: Splits, model: str) -> None:
+    """Raise where classes have no names, which are all that a model of videos and texts knows of them."""
+    if not splits.classes:
+        raise DataError(
+            f"{model} learns the names of classes, and these have numbers only; put a classes.txt with one name "
+            "per line beside the lists"
+        )
+
+
+def check_numbers(splits: Splits, num_classes: int, whose: str) -> None:
+    """Raise where a video has no label, or one beyond the classes there are."""
     for sample in (*splits.train, *splits.val, *splits.test):
         if sample.label is None:
             raise DataError(f"{sample.path} has no label; `tubelet pretrain` learns without labels")
         if not 0 <= sample.label < num_classes:
+            way_out = "set model.num_classes" if whose == "the model has" else "correct the list"
             raise DataError(
-                f"{sample.path} has label {sample.label}, but the model has {num_classes} classes "
-                f"(0 to {num_classes - 1}); set model.num_classes"
+                f"{sample.path} has label {sample.label}, but {whose} {num_classes} classes "
+                f"(0 to {num_classes - 1}); {way_out}"
             )
-    return recipe
 
 
 def check_videos(splits: Splits, *, allow_missing: bool, max_bad_share: float) -> None:
@@ -119,20 +139,26 @@ def check_videos(splits: Splits, *, allow_missing: bool, max_bad_share: float) -
 
 def model_config(recipe: Recipe) -> Any:
     """The model's config: the variant, for the clips that the recipe feeds, with the recipe's overrides."""
-    spec = recipe.input
-    sizes = (f"encoder.num_frames={spec.num_frames}", f"encoder.image_size={spec.image_size}")
+    spec, size = recipe.input, variant(recipe.model)
+    time, place = ("", "image.") if reads_texts(size) else ("encoder.", "encoder.")
+    sizes = (f"{time}num_frames={spec.num_frames}", f"{place}image_size={spec.image_size}")
     try:
-        config = override(variant(recipe.model), (*sizes, *recipe.overrides))
+        config = override(size, (*sizes, *recipe.overrides))
     except ConfigError as error:
         raise ConfigError(f"model {recipe.model}: {error}") from None
     check_model(recipe, config)
-    encoder = config.encoder
+    encoder = getattr(config, "encoder", config)
     if (encoder.num_frames, encoder.image_size) != (spec.num_frames, spec.image_size):
         raise ConfigError(
             f"the model is for {encoder.num_frames} frames of {encoder.image_size} pixels, but the recipe feeds "
             f"{spec.num_frames} of {spec.image_size}; set input.num_frames and input.image_size instead"
         )
     return config
+
+
+def reads_texts(config: Any) -> bool:
+    """Whether a model knows classes by their names."""
+    return isinstance(config, XCLIPConfig)
 
 
 def check_model(recipe: Recipe, config: Any) -> None:
@@ -149,7 +175,8 @@ def check_model(recipe: Recipe, config: Any) -> None:
         kind, wanted = kinds[recipe.task]
         fits = isinstance(config, kind)
     else:
-        wanted, fits = "a classifier such as videomamba_tiny", hasattr(config, "num_classes")
+        fits = hasattr(config, "num_classes") or (recipe.task == "classification" and reads_texts(config))
+        wanted = "a classifier such as videomamba_tiny"
     if not fits:
         raise ConfigError(f"task={recipe.task} needs {wanted}; {recipe.model} is none")
 
@@ -161,6 +188,17 @@ def training_set(recipe: Recipe, samples: list[Sample], cache: FrameCache | None
         plan = spec.pretraining_plan()
         transform = PretrainTransform(
             image_size=spec.image_size, scales=augment.multiscale, flip=augment.flip
+        )
+    elif augment.crop == "multiscale":
+        plan = spec.training_plan()
+        transform = MultiscaleTransform(
+            image_size=spec.image_size,
+            scales=augment.multiscale,
+            flip=augment.flip,
+            jitter=ColourJitter(probability=augment.jitter, per_frame=augment.jitter_per_frame),
+            grayscale=augment.grayscale,
+            num_views=augment.views,
+            antialias=spec.antialias,
         )
     else:
         plan = spec.training_plan()
@@ -220,6 +258,7 @@ def loop_settings(
         num_steps=num_steps,
         warmup_steps=optim.warmup_epochs * per_epoch,
         cosine_from_start=optim.cosine_from_start,
+        final_scales=optim.min_lr_scales,
     )
     return LoopSettings(
         num_steps=num_steps,

@@ -7,6 +7,7 @@ from torch import nn
 from tubelet.data.erase import RandomErasing
 from tubelet.data.values import ValueScale
 from tubelet.models.clip import ImageTower
+from tubelet.models.text_classifier import TextClassifier
 from tubelet.models.videomamba import VideoMambaClassifier
 from tubelet.recipes.base import Recipe
 from tubelet.tasks.alignment import Alignment
@@ -61,7 +62,7 @@ def build_task(
         return Regression(model, scale=scale, erasing=erasing, **shared)
     classification = Classification(
         model,
-        num_classes=config.num_classes,
+        num_classes=len(model.tokens) if isinstance(model, TextClassifier) else config.num_classes,
         smoothing=recipe.smoothing,
         mix=recipe.mix,
         erasing=erasing,

@@ -9,8 +9,9 @@ from tubelet.config import first_difference, read_toml, to_plain, write_toml
 from tubelet.data.sample import Sample
 from tubelet.data.splits import Splits
 from tubelet.errors import ConfigError
+from tubelet.models import variant
 from tubelet.recipes.base import Recipe
-from tubelet.train.build import model_config
+from tubelet.train.build import model_config, reads_texts
 from tubelet.train.checkpoint import saved_states, sha256
 from tubelet.train.teacher import Teacher
 
@@ -55,6 +56,9 @@ def decisive(
     plain["videos"] = {name: digest(getattr(splits, name)) for name in ("train", "val", "test")}
     if init is not None:
         plain["init_sha256"] = sha256(init / "model.safetensors")
+    if reads_texts(variant(recipe.model)):
+        names = "\n".join(splits.classes)
+        plain["classes"] = f"{len(splits.classes)} names, {hashlib.sha256(names.encode()).hexdigest()[:16]}"
     if teacher is not None:
         plain["teacher"] = {"sha256": teacher.sha256, "model": to_plain(teacher.config)}
     if recipe.mix is not None or drops(model_config(recipe)):

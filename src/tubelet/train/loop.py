@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from types import FrameType
 
 import torch
@@ -85,7 +86,8 @@ def train(
             if not math.isfinite(figures["grad_norm"]):
                 raise not_finite("the norm of the gradients", figures["grad_norm"], state.step, names)
             figures["lr"] = settings.lr(state.step)
-            set_lr(optimizer, figures["lr"], settings.weight_decay(state.step))
+            lr = partial(settings.lr, state.step)
+            set_lr(optimizer, lr, settings.weight_decay(state.step))
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             if ema is not None:

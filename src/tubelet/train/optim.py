@@ -1,6 +1,7 @@
 """AdamW with a learning rate per layer."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -84,10 +85,10 @@ def param_groups(
     return list(groups.values())
 
 
-def set_lr(optimizer: torch.optim.Optimizer, lr: float, weight_decay: float) -> None:
-    """Give every group its learning rate and, where it decays, its weight decay."""
+def set_lr(optimizer: torch.optim.Optimizer, lr: Callable[[float], float], weight_decay: float) -> None:
+    """Give every group the learning rate for its scale and, where it decays, its weight decay."""
     for group in optimizer.param_groups:
-        group["lr"] = lr * group["lr_scale"]
+        group["lr"] = lr(group["lr_scale"])
         if group["decays"]:
             group["weight_decay"] = weight_decay
 

@@ -21,6 +21,7 @@ from tubelet.data.sample import Sample
 from tubelet.data.splits import Splits, find_splits
 from tubelet.data.values import ValueScale, scale_of
 from tubelet.models import build_model
+from tubelet.models.text_classifier import TextClassifier, class_tokens
 from tubelet.recipes.base import Recipe
 from tubelet.tasks.classification import Classification, VideoScores
 from tubelet.tasks.distillation import SelfDistillation
@@ -31,6 +32,7 @@ from tubelet.train.build import (
     fit_to_classes,
     loop_settings,
     model_config,
+    reads_texts,
     training_order,
     training_set,
 )
@@ -126,6 +128,8 @@ def wire(
         console.print(f"started from {escape(f'{init}; {start}')}", highlight=False, soft_wrap=True)
     if learned_from is not None:
         learned_from.model.to(device)
+    if reads_texts(config):
+        model = TextClassifier(model, class_tokens(splits.classes, recipe.wording, config.text))
     task = build_task(recipe, model, config, scale=scale, teacher=learned_from)
     learned = training_set(recipe, windows, FrameCache(options.cache_bytes) if options.cache_bytes else None)
     evaluation_set(recipe.input, splits.test)  # its mistakes would else show after the training
@@ -224,10 +228,13 @@ class WiredRun:
     def keep_model(self) -> None:
         """Write the checkpoint folder that inference and fine-tuning open."""
         facts = {"input": to_plain(self.recipe.input), "source": {"recipe": to_plain(self.recipe)}}
+        model = self.judged
+        if isinstance(model, TextClassifier):
+            model, facts["wording"] = model.model, to_plain(self.recipe.wording)
         if self.scale is not None:
             facts["values"] = to_plain(self.scale)
         labels = self.splits.classes if self.recipe.classifies else ()
-        save_checkpoint(self.out / "model", Checkpoint(self.config, self.judged.state_dict(), labels, facts))
+        save_checkpoint(self.out / "model", Checkpoint(self.config, model.state_dict(), labels, facts))
 
     def validate(self) -> dict[str, float]:
         """Figures on the watched videos: one view of each, and unreadable ones only counted."""

@@ -16,6 +16,9 @@ class CosineSchedule:
     on video and text. With `cosine_from_start` the cosine counts from step 0 instead of the end of the ramp, so
     that the value jumps down there, as in X-CLIP's training. No step's value is below `floor`, neither on the
     ramp nor on the cosine.
+
+    Parts that learn faster or slower follow the curve `scale` times as high; with `final_scales` off they end
+    where all others do.
     """
 
     peak: float
@@ -26,6 +29,7 @@ class CosineSchedule:
     ramp_ends_on_peak: bool = True
     cosine_from_start: bool = False
     floor: float = 0.0
+    final_scales: bool = True
 
     def __post_init__(self) -> None:
         if self.num_steps < 1 or not 0 <= self.warmup_steps <= self.num_steps:
@@ -34,15 +38,16 @@ class CosineSchedule:
                 "train longer or warm up for fewer epochs"
             )
 
-    def __call__(self, step: int) -> float:
+    def __call__(self, step: int, scale: float = 1.0) -> float:
         """The value at a step, counted from 0."""
-        return max(self._unbounded(step), self.floor)
+        return max(self._unbounded(step, scale), self.floor * (scale if self.final_scales else 1.0))
 
-    def _unbounded(self, step: int) -> float:
+    def _unbounded(self, step: int, scale: float) -> float:
+        peak, final = self.peak * scale, self.final * (scale if self.final_scales else 1.0)
         if step < self.warmup_steps:
             length = self.warmup_steps - 1 if self.ramp_ends_on_peak else self.warmup_steps
             ramp = step / length if length else 0.0
-            return self.start + (self.peak - self.start) * ramp
+            return self.start * scale + (peak - self.start * scale) * ramp
         start = 0 if self.cosine_from_start else self.warmup_steps
         turn = math.pi * (step - start) / (self.num_steps - start)
-        return self.final + 0.5 * (self.peak - self.final) * (1 + math.cos(turn))
+        return final + 0.5 * (peak - final) * (1 + math.cos(turn))

@@ -13,12 +13,15 @@ from torch import Tensor
 
 from tubelet.errors import WeightsError
 from tubelet.models.clip import ClipConfig, ImageTowerConfig, TextTowerConfig
+from tubelet.models.xclip import XCLIPConfig
 from tubelet.weights.clip_hf import config_from_hf as config_from_hf  # what `convert` asks of a family
 from tubelet.weights.clip_hf import config_to_hf as config_to_hf
 from tubelet.weights.files import Checkpoint
 from tubelet.weights.rules import Drop, Move, Rule, Split
 
 ARCHITECTURE, TOWER = "clip", "clip_image_tower"
+# X-CLIP without what it adds is CLIP on every frame, and has the same tensors.
+MEAN_POOLED = "xclip"
 
 
 def official_block(official: str, ours: str) -> tuple[Rule, ...]:
@@ -110,12 +113,14 @@ LAYOUTS: dict[str, dict[str, tuple[Rule, ...]]] = {
     "official": {
         ARCHITECTURE: (*official_image("visual.", "image."), *OFFICIAL_TEXT, *OFFICIAL_SIZES),
         TOWER: (*official_image("visual.", ""), *dropped(OFFICIAL_TEXT), *OFFICIAL_SIZES),
+        MEAN_POOLED: (*official_image("visual.", "image."), *OFFICIAL_TEXT, *OFFICIAL_SIZES),
     },
     "official_tower": {TOWER: official_image("", "")},
     "official_teacher": {TOWER: official_image("", "", unsqueeze=None)},
     "hf": {
         ARCHITECTURE: (*hf_image("image."), *HF_TEXT, *HF_PLACES),
         TOWER: (*hf_image(""), *dropped(HF_TEXT), *HF_PLACES),
+        MEAN_POOLED: (*hf_image("image."), *HF_TEXT, *HF_PLACES),
     },
 }
 
@@ -132,9 +137,9 @@ CLIP_INPUT: dict[str, Any] = {
 }
 
 
-def published_input(_config: ClipConfig | ImageTowerConfig) -> dict[str, Any]:
-    """What the published towers were fed."""
-    return dict(CLIP_INPUT)
+def published_input(config: ClipConfig | ImageTowerConfig | XCLIPConfig) -> dict[str, Any]:
+    """What the published towers were fed; a model of videos sees frames from all over."""
+    return {**CLIP_INPUT, "sampling": "middles"} if isinstance(config, XCLIPConfig) else dict(CLIP_INPUT)
 
 
 def official_layout(config: ClipConfig | ImageTowerConfig) -> str:

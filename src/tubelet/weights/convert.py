@@ -13,7 +13,9 @@ from torch import Tensor
 
 from tubelet.errors import ConfigError, TubeletError, WeightsError
 from tubelet.models import VARIANTS, architecture_of, build_model
+from tubelet.models.clip import ClipConfig
 from tubelet.models.detector import DetectorConfig
+from tubelet.models.xclip import XCLIPConfig, mean_pooled
 from tubelet.weights import clip, videomae, videomamba, xclip
 from tubelet.weights.files import (
     Checkpoint,
@@ -163,7 +165,10 @@ def export(checkpoint: Checkpoint, folder: Path, to: str) -> None:
     """
     if to not in EXPORTS:
         raise WeightsError(f"{to!r} is not a layout to export to; there are {', '.join(EXPORTS)}")
-    config, architecture = checkpoint.config, architecture_of(checkpoint.config)
+    config = checkpoint.config
+    if isinstance(config, XCLIPConfig) and config == mean_pooled(config):
+        config = ClipConfig(image=config.image, text=config.text)  # which has the same tensors
+    architecture = architecture_of(config)
     family = next(f for f in FAMILIES.values() if any(architecture in rules for rules in f.LAYOUTS.values()))
     rules = _rules(family, family.official_layout(config) if to == "official" else to, config)
     if rules is None:

@@ -13,6 +13,8 @@ from tubelet.models.videomamba import EncoderConfig as MambaConfig
 from tubelet.models.videomamba import MixerConfig
 from tubelet.models.videomamba_pretrain import PretrainerConfig as MambaPretrainerConfig
 from tubelet.models.videomamba_resize import resized_positions
+from tubelet.models.xclip import XCLIPConfig
+from tubelet.weights.clip_start import fill_video_text
 from tubelet.weights.files import Checkpoint, read_checkpoint
 from tubelet.weights.inflate import inflate_kernel
 from tubelet.weights.rules import listing
@@ -45,10 +47,14 @@ def fill_from(model: nn.Module, config: Any, init: Path) -> Start:
     """Fill a fresh model of a config from a checkpoint folder.
 
     A head for other classes stays fresh. VideoMamba's positions are resampled where frames or pixels differ, and
-    the kernel of an image model is put in the middle of a longer one. Encoders that compute different things are
-    a ConfigError, those of different sizes a WeightsError.
+    the kernel of an image model is put in the middle of a longer one; X-CLIP starts from CLIP. Encoders that
+    compute different things are a ConfigError, those of different sizes a WeightsError.
     """
     pretrained = read_checkpoint(init)
+    if isinstance(config, XCLIPConfig):
+        filled = fill_video_text(pretrained, config, model.state_dict(), init)
+        model.load_state_dict(filled.state)
+        return Start(fresh=filled.fresh, unused=filled.unused, remarks=filled.remarks)
     found, wanted = (getattr(c, "encoder", None) for c in (pretrained.config, config))
     theirs, ours = architecture_of(pretrained.config), architecture_of(config)
     if found is None:
