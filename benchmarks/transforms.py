@@ -1,4 +1,4 @@
-"""CPU time of the three pipelines against PIL doing the same: `python -m benchmarks.transforms`.
+"""CPU time of the pipelines against PIL doing the same: `python -m benchmarks.transforms`.
 
 One thread, interleaved runs, 16 frames of 340 x 256 in, normalised float clips of 224 x 224 out. Frames lie
 in memory as a decoder writes them (colours interleaved). The last line is JSON with PIL's time over ours.
@@ -11,15 +11,22 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from tests.data.pil_oracle import images, pil_op, pil_resize, pixels_of
 from tubelet.data.augment import RandAugment
+from tubelet.data.colour_jitter import ColourJitter, DrawnChange
 from tubelet.data.crop import Box, draw_multiscale_crop, draw_resized_crop
 from tubelet.data.geometry import short_side_size, spread_crop_boxes
-from tubelet.data.randomness import counter_generator
-from tubelet.data.transforms import EvalTransform, FinetuneTransform, PretrainTransform, to_model
+from tubelet.data.randomness import counter_generator, uniform
+from tubelet.data.transforms import (
+    EvalTransform,
+    FinetuneTransform,
+    MultiscaleTransform,
+    PretrainTransform,
+    to_model,
+)
 
 SIZE, ROUNDS = 224, 24
 
@@ -45,6 +52,31 @@ def resized_crop(frames: list[Image.Image], generator: torch.Generator) -> list[
     return [pil_resize(cut(image, box), SIZE, SIZE) for image in frames]
 
 
+def multiscale(frames: list[Image.Image], generator: torch.Generator) -> list[Image.Image]:
+    height, width = short_side_size(frames[0].height, frames[0].width, 256, "xclip")
+    box = draw_multiscale_crop(height, width, SIZE, generator, num_places=5)
+    flipped = uniform(0.0, 1.0, generator) < 0.5
+    frames = [pil_resize(cut(pil_resize(image, height, width), box), SIZE, SIZE) for image in frames]
+    if flipped:
+        frames = [ImageOps.mirror(image) for image in frames]
+    jittered = uniform(0.0, 1.0, generator) < 0.8
+    drawn = ColourJitter().draw(generator)
+    for change in drawn if jittered else []:
+        frames = [pil_colours(image, change) for image in frames]
+    if uniform(0.0, 1.0, generator) < 0.2:
+        frames = [image.convert("L").convert("RGB") for image in frames]
+    return frames
+
+
+def pil_colours(image: Image.Image, change: DrawnChange) -> Image.Image:
+    if change.name != "hue":
+        name = "Color" if change.name == "saturation" else change.name.capitalize()
+        return pil_op(image, f"{name}Increasing", change.amount)
+    hue, saturation, value = image.convert("HSV").split()
+    hue = hue.point([int(level + 256 * change.amount) % 256 for level in range(256)])
+    return Image.merge("HSV", (hue, saturation, value)).convert("RGB")
+
+
 def evaluate(frames: list[Image.Image], generator: torch.Generator) -> list[Image.Image]:
     height, width = short_side_size(frames[0].height, frames[0].width, SIZE)
     box = spread_crop_boxes(height, width, SIZE, 1)[0]
@@ -55,6 +87,7 @@ PIPELINES: dict[str, tuple[Callable[..., Tensor], Callable[..., list[Image.Image
     "pretrain": (PretrainTransform(image_size=SIZE), pretrain),
     "finetune": (FinetuneTransform(image_size=SIZE), finetune),
     "finetune without RandAugment": (FinetuneTransform(image_size=SIZE, randaugment=None), resized_crop),
+    "multiscale (X-CLIP)": (MultiscaleTransform(image_size=SIZE), multiscale),
     "evaluate": (EvalTransform(image_size=SIZE), evaluate),
 }
 

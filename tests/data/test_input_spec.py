@@ -16,7 +16,7 @@ def test_counts_must_be_at_least_one(name: str):
         replace(SPEC, **{name: 0})
 
 
-@pytest.mark.parametrize("sampling", ["dense", "segments", "uniform"])
+@pytest.mark.parametrize("sampling", ["dense", "segments", "uniform", "middles"])
 def test_plans_give_the_clips_that_the_spec_names(sampling: str):
     spec = replace(SPEC, sampling=sampling)
     assert spec.training_plan()(40, counter_generator(0)).shape == (1, 8)
@@ -29,7 +29,7 @@ def test_plans_give_the_clips_that_the_spec_names(sampling: str):
         assert torch.equal(drawn, spec.training_plan()(40, counter_generator(0)))
 
 
-@pytest.mark.parametrize("sampling", ["dense", "segments", "uniform"])
+@pytest.mark.parametrize("sampling", ["dense", "segments", "uniform", "middles"])
 @pytest.mark.parametrize("length", [1, 5, 16, 17, 200])
 def test_plans_never_leave_the_video(sampling: str, length: int):
     spec = replace(SPEC, sampling=sampling)
@@ -43,3 +43,20 @@ def test_plans_never_leave_the_video(sampling: str, length: int):
 def test_a_test_looks_at_as_many_crops_as_named():
     assert SPEC.test_transform().num_crops == 3
     assert SPEC.test_transform().image_size == 16
+
+
+def test_clips_of_a_test_are_the_same_each_time_unless_they_are_to_be_drawn():
+    spec = replace(SPEC, sampling="middles", num_clips=4)
+    assert not spec.draws_clips
+    assert torch.equal(spec.test_plan()(100, None), spec.test_plan()(100, None))
+    assert replace(spec, random_clips=True).draws_clips
+
+
+def test_a_single_clip_is_never_drawn():
+    assert not replace(SPEC, sampling="middles", num_clips=1, random_clips=True).draws_clips
+
+
+@pytest.mark.parametrize("sampling", ["dense", "segments"])
+def test_clips_that_no_test_draws_are_refused(sampling: str):
+    with pytest.raises(ConfigError, match=f"random_clips .* sampling={sampling}"):
+        replace(SPEC, sampling=sampling, random_clips=True)

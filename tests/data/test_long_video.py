@@ -1,5 +1,6 @@
 """Windows of seconds, and the frames in them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,24 @@ def test_all_windows_of_a_test_together_have_the_frames_of_each(long: Path):
     starts = [(0, 21), (15, 21), (30, 20)]
     expected = [start + SPEC.test_plan()(length, None) for start, length in starts]
     assert torch.equal(clips, torch.cat(expected))
+
+
+def test_clips_that_are_drawn_are_those_of_a_list_of_the_video_alone(long: Path):
+    spec = replace(SPEC, num_clips=2, random_clips=True)
+    dataset = VideoDataset(
+        samples=cut_windows([Sample(path=str(long), label=0, id="a")], spec),
+        plan=spec.test_plan(),
+        transform=spec.test_transform(),
+        random=spec.draws_clips,
+    )
+    with Video(long) as video:
+        clips = test_frames(video, spec)
+        assert torch.equal(clips, test_frames(video, spec))
+        assert not torch.equal(clips, test_frames(video, replace(spec, random_clips=False)))
+        expected = torch.cat([spec.test_transform()(video.frames(clip).pixels) for clip in clips])
+    drawn = [dataset[0, window] for window in range(3)]
+    pixels = [item.pixels for item in drawn if isinstance(item, LoadedVideo)]
+    assert torch.equal(torch.cat(pixels), expected)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,10 @@ import torch
 from torch import Tensor
 
 from tubelet.data.augment import RandAugment
+from tubelet.data.colour_jitter import ColourJitter
 from tubelet.data.crop import crop, draw_multiscale_crop, draw_resized_crop
 from tubelet.data.geometry import center_crop_offset
+from tubelet.data.photometric import grayscale
 from tubelet.data.randomness import uniform
 from tubelet.data.resize import resize, resize_short_side
 from tubelet.data.transforms import (
@@ -14,6 +16,7 @@ from tubelet.data.transforms import (
     IMAGENET_STD,
     EvalTransform,
     FinetuneTransform,
+    MultiscaleTransform,
     PretrainTransform,
     check_pixels,
     horizontal_flip,
@@ -39,6 +42,8 @@ def generator(seed: int = 0) -> torch.Generator:
     [
         (PretrainTransform(image_size=24, flip=0.5), 1),
         (FinetuneTransform(image_size=24, num_views=2), 2),
+        (MultiscaleTransform(image_size=24), 1),
+        (MultiscaleTransform(image_size=24, jitter=ColourJitter(per_frame=True), num_views=2), 2),
         (EvalTransform(image_size=24), 1),
         (EvalTransform(image_size=24, short_side=31, num_crops=5), 5),
     ],
@@ -55,7 +60,12 @@ def test_views_of_any_frames_are_contiguous_uint8_clips(transform, num_views: in
 
 
 @pytest.mark.parametrize(
-    "transform", [PretrainTransform(image_size=24), FinetuneTransform(image_size=24, num_views=2)]
+    "transform",
+    [
+        PretrainTransform(image_size=24),
+        FinetuneTransform(image_size=24, num_views=2),
+        MultiscaleTransform(image_size=24, num_views=2),
+    ],
 )
 def test_views_depend_on_the_generator_and_on_nothing_else(transform):
     pixels = random_frames(4, 3, 40, 52)
@@ -72,6 +82,7 @@ def test_views_depend_on_the_generator_and_on_nothing_else(transform):
     [
         PretrainTransform(image_size=24),
         FinetuneTransform(image_size=24, randaugment=None, num_views=2),
+        MultiscaleTransform(image_size=24, jitter=None),
         EvalTransform(image_size=24),
     ],
 )
@@ -100,6 +111,38 @@ def test_finetuning_augments_at_full_resolution_then_crops_then_flips():
         if uniform(0.0, 1.0, draws) < 0.5:
             expected = horizontal_flip(expected)
         assert torch.equal(view, expected.transpose(0, 1))
+
+
+def test_multiscale_training_resizes_crops_flips_and_then_changes_colours():
+    pixels, jitter = random_frames(3, 3, 50, 62), ColourJitter(per_frame=True)
+    for seed in range(8):
+        view = MultiscaleTransform(image_size=32, jitter=jitter, grayscale=0.5)(pixels, generator(seed))[0]
+        draws = generator(seed)
+        resized = resize(pixels, 36, 45, antialias=False)  # 36 is 256 / 224 of 32; 44.64 is rounded
+        box = draw_multiscale_crop(36, 45, 32, draws, num_places=5)
+        expected = resize(crop(resized, box), 32, 32, antialias=False)
+        if uniform(0.0, 1.0, draws) < 0.5:
+            expected = horizontal_flip(expected)
+        expected = jitter(expected, draws)
+        if uniform(0.0, 1.0, draws) < 0.5:
+            expected = grayscale(expected)
+        assert torch.equal(view, expected.transpose(0, 1))
+
+
+def test_views_lose_their_colours_as_often_as_asked():
+    pixels = random_frames(2, 3, 30, 30)
+    transform, draws = MultiscaleTransform(image_size=16, jitter=None, grayscale=0.3), generator()
+    grey = [bool((transform(pixels, draws)[0].diff(dim=0) == 0).all()) for _ in range(300)]
+    assert sum(grey) / 300 == pytest.approx(0.3, abs=0.08)
+
+
+def test_multiscale_crops_touch_a_corner_or_the_centre():
+    pixels = torch.stack([torch.arange(24).expand(24, 24), torch.arange(24)[:, None].expand(24, 24)])
+    pixels = torch.cat([pixels, pixels[:1]])[None].to(torch.uint8)
+    half = {"image_size": 16, "short_side": 24, "scales": (2 / 3,), "flip": 0.0, "jitter": None}
+    transform = MultiscaleTransform(grayscale=0.0, **half)
+    corners = {tuple(transform(pixels, generator(seed))[0, :2, 0, 0, 0].tolist()) for seed in range(60)}
+    assert corners == {(0, 0), (8, 0), (0, 8), (8, 8), (4, 4)}
 
 
 def test_repeated_augmentation_gives_different_views_of_the_same_frames():
@@ -178,6 +221,10 @@ def test_frames_that_are_no_frames_are_named(pixels: Tensor, message: str):
         (FinetuneTransform, {"image_size": 8, "flip": 1.5}, "flip is a probability"),
         (FinetuneTransform, {"image_size": 8, "scale": (0.0, 1.0)}, "scale"),
         (FinetuneTransform, {"image_size": 8, "ratio": (2.0, 1.0)}, "ratio"),
+        (MultiscaleTransform, {"image_size": 8, "short_side": 0}, "short_side must be 1 or more, found 0"),
+        (MultiscaleTransform, {"image_size": 8, "grayscale": -0.1}, "grayscale is a probability"),
+        (MultiscaleTransform, {"image_size": 8, "scales": ()}, "scales"),
+        (MultiscaleTransform, {"image_size": 8, "num_views": 0}, "num_views must be 1 or more, found 0"),
         (EvalTransform, {"image_size": 8, "num_crops": 0}, "num_crops must be 1 or more, found 0"),
         (EvalTransform, {"image_size": 8, "short_side": 7}, "give a short_side that is at least image_size"),
     ],

@@ -1,11 +1,14 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.inference.checkpoints import CLASSIFIER, INPUT, checkpoint
+from tubelet.data.batch import LoadedVideo
 from tubelet.data.manifest import Sample, read_annotations
 from tubelet.errors import DataError
-from tubelet.train.evaluate import evaluate_model
+from tubelet.train.evaluate import evaluate_model, evaluation_set
 
 
 def test_all_videos_are_judged_and_counted_as_they_pass(motions: Path):
@@ -18,6 +21,19 @@ def test_all_videos_are_judged_and_counted_as_they_pass(motions: Path):
     assert passed[-1] == 4
     assert scores.names == tuple(sample.path for sample in samples)
     assert scores.labels.tolist() == [sample.label for sample in samples]
+
+
+def test_clips_that_are_drawn_are_the_same_each_time(motions: Path):
+    samples = read_annotations(motions, "test").samples[:2]
+    even = replace(INPUT, sampling="middles", num_frames=2, num_clips=3)
+    drawn = replace(even, random_clips=True)
+    views = []
+    for spec in (even, drawn, drawn):
+        item = evaluation_set(spec, samples)[0, 1]
+        assert isinstance(item, LoadedVideo)
+        views.append(item.pixels)
+    assert torch.equal(views[1], views[2])
+    assert not torch.equal(views[0], views[1])
 
 
 def test_videos_of_equal_file_names_in_different_folders_stay_apart(motions: Path, tmp_path: Path):

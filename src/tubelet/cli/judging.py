@@ -12,9 +12,10 @@ from rich.markup import escape
 from tubelet.cli.app import app, err
 from tubelet.cli.figures import show_figures
 from tubelet.data.manifest import read_annotations
-from tubelet.errors import ConfigError
+from tubelet.errors import ConfigError, DataError
 from tubelet.inference.classify import check_whole_clips
 from tubelet.inference.load import load
+from tubelet.inference.named_classes import named_classifier
 from tubelet.train.device import pick_device
 from tubelet.train.evaluate import evaluate_model, evaluate_regressor
 from tubelet.train.log import ProgressBar
@@ -34,6 +35,9 @@ def evaluate(
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
 ) -> None:
     """Judge a classifier or a regression on labelled videos, with all clips and crops it is tested with.
+
+    A model of videos and texts is judged on the data's classes by their names, whether it was trained on them or
+    not.
 
     Parameters
     ----------
@@ -56,14 +60,24 @@ def evaluate(
     """
     loaded = load(model, device=str(pick_device(device)))
     check_whole_clips(loaded)
-    if not loaded.labels and loaded.values is None:
+    if not loaded.labels and loaded.values is None and not loaded.reads_texts:
         raise ConfigError(
             f"{model} has no classes: it is an encoder; fine-tune it with `tubelet train --init`"
         )
     views = {"num_clips": clips, "num_crops": crops}
     spec = replace(loaded.input, **{name: n for name, n in views.items() if n is not None})
     names = loaded.labels if loaded.has_names else None
-    if loaded.values is not None:
+    judged = loaded.model
+    if loaded.reads_texts:
+        annotations = read_annotations(data, split)
+        samples, classes = annotations.samples, annotations.classes or names
+        if not classes:
+            raise DataError(
+                f"{data} has classes without names, which are all that {model} could tell them by"
+            )
+        judged = named_classifier(loaded, classes)
+        judge = partial(evaluate_model, num_classes=len(classes))
+    elif loaded.values is not None:
         samples = read_annotations(data, split, values=True).samples
         judge = partial(evaluate_regressor, scale=loaded.values)
     else:
@@ -71,7 +85,7 @@ def evaluate(
         judge = partial(evaluate_model, num_classes=len(loaded.labels))
     with ProgressBar("evaluating", len(samples), err) as bar:
         figures, scores = judge(
-            loaded.model,
+            judged,
             spec,
             samples,
             allow_missing=allow_missing,

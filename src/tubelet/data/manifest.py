@@ -135,7 +135,7 @@ def read_video_list(
         value = value_in(line, fields[0]) if fields and values else None
         seconds = duration_in(line, fields[1]) if len(fields) > 1 else None
         rows.append(Row(line=line, path=unquote(path), label=label, value=value, seconds=seconds))
-    return _samples(rows, root)
+    return samples_of(rows, root)
 
 
 def read_frame_folder_list(
@@ -160,7 +160,7 @@ def read_frame_folder_list(
         number = None if values else label_in(line, label, num_classes)
         value = value_in(line, label) if values else None
         rows.append(Row(line=line, path=unquote(folder), label=number, value=value, num_frames=int(total)))
-    return _samples(rows, Path(file).parent if root is None else Path(root))
+    return samples_of(rows, Path(file).parent if root is None else Path(root))
 
 
 def read_kinetics_csv(
@@ -201,7 +201,7 @@ def read_kinetics_csv(
         )
         found.append(Row(line=line, path=path, label=numbers[row["label"]] if names else None))
     return Annotations(
-        samples=_samples(found, file.parent if root is None else Path(root)), classes=names or None
+        samples=samples_of(found, file.parent if root is None else Path(root)), classes=names or None
     )
 
 
@@ -308,7 +308,7 @@ def _seconds(line: Line, text: str) -> int:
     return int(float(text))
 
 
-def _samples(rows: Iterable[Row], root: Path) -> list[Sample]:
+def samples_of(rows: Iterable[Row], root: Path) -> list[Sample]:
     """Samples with distinct ids: what stands in the list twice gets a number, unless the two contradict."""
     first: dict[str, Row] = {}
     ids: set[str] = set()

@@ -22,12 +22,18 @@ class TextClassifier(nn.Module):
     once for the weights that they have.
     """
 
-    def __init__(self, model: nn.Module, tokens: Int64[Tensor, "classes prompts length"]):
+    def __init__(
+        self,
+        model: nn.Module,
+        tokens: Int64[Tensor, "classes prompts length"],
+        *,
+        cache: TextCache | None = None,
+    ):
         super().__init__()
         self.model = model
         self.register_buffer("tokens", tokens, persistent=False)
         self.tokens: Tensor
-        self._cache = TextCache(most=1)
+        self._cache = cache or TextCache(most=1)
 
     def forward(
         self, clip: Float[Tensor, "batch channels frames rows columns"]

@@ -111,9 +111,13 @@ def videos_per_pass(spec: InputSpec) -> int:
 def evaluation_set(
     spec: InputSpec, samples: Sequence[Sample], *, cache: FrameCache | None = None
 ) -> VideoDataset:
-    """Videos with all their test views; nothing about them is random."""
+    """Videos with all their test views; random about them are at most the clips that `spec` wants drawn."""
     return VideoDataset(
-        samples=samples, plan=spec.test_plan(), transform=spec.test_transform(), random=False, cache=cache
+        samples=samples,
+        plan=spec.test_plan(),
+        transform=spec.test_transform(),
+        random=spec.draws_clips,
+        cache=cache,
     )
 
 
