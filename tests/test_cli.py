@@ -233,6 +233,20 @@ def test_synth_continues_and_refuses_another_set(tmp_path: Path, capsys: pytest.
     assert "seed" in error_line(capsys)
 
 
+def test_synth_writes_captions_and_keeps_unseen_ones_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    words = ("synth", tmp_path / "set", "--captions", "--train", 4, "--val", 2, "--test", 2)
+    few = ('colours=["red", "blue"]', "num_unseen=12", "size=16")
+    assert tubelet(*words, *few) == 0
+    assert "10 clips written" in capsys.readouterr().err
+    assert len(read_annotations(tmp_path / "set/unseen", "test").samples) == 2
+    assert tubelet(*words, *few, "motions=hop") == 1
+    assert "motions" in error_line(capsys)
+    assert tubelet(*words, *few, "--level", "L2") == 1
+    assert "--captions" in error_line(capsys)
+
+
 def test_a_regression_on_the_command_line(motions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     data, run = tmp_path / "data", tmp_path / "run"
     data.mkdir()

@@ -17,9 +17,16 @@ from tubelet.errors import (
     VideoError,
     WeightsError,
 )
+from tubelet.inference.calibration import calibrate
 from tubelet.inference.classify import classify, embed
+from tubelet.inference.label_texts import LabelTexts, label_texts
 from tubelet.inference.load import LoadedModel, load
-from tubelet.inference.results import Classification
+from tubelet.inference.open_vocabulary import classify_words
+from tubelet.inference.results import Classification, Segment, Timeline, WordClassification
+from tubelet.inference.segments import Hysteresis
+from tubelet.inference.thresholds import Thresholds, load_thresholds
+from tubelet.inference.timeline import timeline
+from tubelet.inference.timeline_picture import draw_timeline
 from tubelet.models import VARIANTS, build_model, variant
 from tubelet.recipes import RECIPES, Recipe, find_recipe
 
@@ -32,17 +39,29 @@ __all__ = [
     "ConfigError",
     "DataError",
     "Frames",
+    "Hysteresis",
+    "LabelTexts",
     "LoadedModel",
     "Recipe",
+    "Segment",
+    "Thresholds",
+    "Timeline",
     "TrainingError",
     "TubeletError",
     "Video",
     "VideoError",
     "WeightsError",
+    "WordClassification",
     "build_model",
+    "calibrate",
     "classify",
+    "classify_words",
+    "draw_timeline",
     "embed",
     "find_recipe",
+    "label_texts",
     "load",
+    "load_thresholds",
+    "timeline",
     "variant",
 ]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tubelet.data import synth_files
+from tubelet.data import rendered_folder
 from tubelet.data.manifest import read_annotations, read_kinetics_csv
 from tubelet.data.synth import SynthConfig, label_of
 from tubelet.data.synth_files import read_config, write_dataset
@@ -146,7 +146,7 @@ def test_a_full_disk_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.Monke
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(synth_files, "write_mp4", full)
+    monkeypatch.setattr(rendered_folder, "write_mp4", full)
     with pytest.raises(DataError, match="could not be written: No space left on device"):
         write_dataset(CONFIG, tmp_path / "data", SIZES)
 

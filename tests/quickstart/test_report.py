@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from tests.quickstart.page_tags import Tags, addresses
+from tubelet.data.png import data_uri
 from tubelet.quickstart.pictures import Film, MaskedStrips, Pictures
 from tubelet.quickstart.plan import SCRIPTS, QuickstartPlan
-from tubelet.quickstart.png import data_uri
 from tubelet.quickstart.report import loss_chart, render_report
 
 PIXEL = data_uri(torch.zeros(3, 1, 1, dtype=torch.uint8))

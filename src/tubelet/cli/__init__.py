@@ -3,12 +3,33 @@
 import sys
 
 # Importing them adds their commands.
-from tubelet.cli import judging, published, recognising, synthetic, training
+from tubelet.cli import (
+    classifying,
+    few_shot,
+    judging,
+    protocols,
+    published,
+    recognising,
+    searching,
+    synthetic,
+    training,
+)
 from tubelet.cli.app import app, err, fail
 from tubelet.errors import TubeletError
 from tubelet.train.device import speed_up_cpu
 
-__all__ = ["judging", "main", "published", "recognising", "synthetic", "training"]
+__all__ = [
+    "classifying",
+    "few_shot",
+    "judging",
+    "main",
+    "protocols",
+    "published",
+    "recognising",
+    "searching",
+    "synthetic",
+    "training",
+]
 
 
 def main() -> None:

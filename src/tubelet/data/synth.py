@@ -4,7 +4,6 @@ No single frame tells the label: see `tubelet.data.motions` for why, and `tubele
 experiment. Clip `index` of a split is a pure function of (config, split, index).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,10 +14,14 @@ from tubelet.data.motions import MOTIONS, REVERSAL_PAIRS
 from tubelet.data.randomness import counter_generator
 from tubelet.data.render import render
 from tubelet.data.scene import COLOURS, Scene, draw_scene
+from tubelet.data.synth_checks import check_film, check_limits, check_names, check_ranges
 from tubelet.errors import ConfigError
 
 # Raised whenever the same config gives other pixels than before.
 RENDERER = 1
+
+RANGES = {"radius": 0.3, "speed": 1.0, "background": 1.0}  # setting: the most that its range may reach
+LIMITS = {"texture": 2, "noise": 1, "shake": 0.5, "distractors": 16, "occluders": 8}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,35 +51,14 @@ class SynthConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_names("motion", self.motions, MOTIONS, at_least=2)
-        _check_names("colour", self.colours, COLOURS, at_least=self.sprites)
-        if self.size < 16 or self.size % 2:
-            raise ConfigError(
-                f"size {self.size}: H.264 wants an even number of pixels, and sprites at least 16"
-            )
-        if self.num_frames < 2 or self.fps < 1:
-            raise ConfigError(f"{self.num_frames} frames at {self.fps} fps: a motion needs at least 2 and 1")
+        check_names("motion", self.motions, MOTIONS, at_least=2)
+        check_names("colour", self.colours, COLOURS, at_least=self.sprites)
+        check_film(size=self.size, num_frames=self.num_frames, fps=self.fps, crf=self.crf, gop=self.gop)
         related = [name for name in self.motions if MOTIONS[name].sprites == 2]
         if self.sprites < 1 or (related and self.sprites != 2):
             raise ConfigError(f"sprites {self.sprites}: must be at least 1, and exactly 2 for {related}")
-        for name, (low, high), limit in (
-            ("radius", self.radius, 0.3),
-            ("speed", self.speed, 1.0),
-            ("background", self.background, 1.0),
-        ):
-            if not 0 < low <= high <= limit:
-                raise ConfigError(f"{name} ({low}, {high}): must be ascending and within (0, {limit}]")
-        for name, limit in (
-            ("texture", 2),
-            ("noise", 1),
-            ("shake", 0.5),
-            ("distractors", 16),
-            ("occluders", 8),
-        ):
-            if not 0 <= getattr(self, name) <= limit:
-                raise ConfigError(f"{name} {getattr(self, name)}: must be between 0 and {limit}")
-        if not 0 <= self.crf <= 51 or self.gop < 1:
-            raise ConfigError(f"crf {self.crf}, gop {self.gop}: crf is 0 to 51, gop at least 1")
+        check_ranges(self, RANGES)
+        check_limits(self, LIMITS)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -88,14 +70,6 @@ class SynthConfig:
         """Labels that are each other played backwards."""
         number = {name: label for label, name in enumerate(self.motions)}
         return tuple((number[a], number[b]) for a, b in REVERSAL_PAIRS if a in number and b in number)
-
-
-def _check_names(kind: str, names: tuple[str, ...], known: Mapping[str, object], at_least: int) -> None:
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ConfigError(f"{kind} {unknown[0]!r} does not exist; there are {', '.join(known)}")
-    if len(set(names)) < max(len(names), at_least):
-        raise ConfigError(f"{kind}s {', '.join(names)}: at least {at_least} are needed, each once")
 
 
 _L0 = SynthConfig(texture=0.0, noise=0.0)
@@ -149,9 +123,14 @@ def label_of(config: SynthConfig, split: str, index: int) -> int:
 
     It does not depend on how many clips the split has, so a data set can grow.
     """
-    block, place = divmod(index, len(config.motions))
-    generator = counter_generator(config.seed, "labels", split, block)
-    keys = torch.rand(len(config.motions), generator=generator, dtype=torch.float64)
+    return balanced_label(len(config.motions), index, config.seed, "labels", split)
+
+
+def balanced_label(num_labels: int, index: int, *counter: int | str) -> int:
+    """Each of every `num_labels` clips in a row has another label; the counter seeds their order."""
+    block, place = divmod(index, num_labels)
+    generator = counter_generator(*counter, block)
+    keys = torch.rand(num_labels, generator=generator, dtype=torch.float64)
     return int(keys.argsort()[place])
 
 

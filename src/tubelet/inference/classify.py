@@ -1,7 +1,8 @@
 """Which action a video shows."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -13,31 +14,52 @@ from tubelet.data.long_video import test_frames
 from tubelet.data.transforms import to_model
 from tubelet.data.video import Video
 from tubelet.errors import ConfigError, VideoError
+from tubelet.inference.label_texts import label_texts
 from tubelet.inference.load import LoadedModel
 from tubelet.inference.results import Classification, rank
 from tubelet.metrics.views import View, merge_views
 from tubelet.models.backbone import Backbone
 from tubelet.models.detector import DetectorConfig
+from tubelet.models.xclip import XCLIP
+from tubelet.text.prompts import Wording
 
 
 def classify(loaded: LoadedModel, video: Video | str | Path) -> Classification:
-    """All labels with their probabilities, best first: the mean over the views the model is tested with."""
+    """All labels with their probabilities, best first: the mean over the views the model is tested with.
+
+    The labels are the model's own; `classify_words` takes any, and says when a video shows none of them.
+    """
     check_whole_clips(loaded)
     if loaded.values is not None:
         raise ConfigError("this model predicts a number and knows no classes; use `estimate`")
+    if not loaded.labels and isinstance(loaded.model, XCLIP):
+        raise ConfigError(
+            "this model has no classes of its own; give it words with `tubelet classify --labels`, or "
+            "`classify_words` in Python"
+        )
     if not loaded.labels:
         raise ConfigError(
             "this model has no classes: it is an encoder; fine-tune it with `tubelet train --init`"
         )
+    logits_of = logits_function(loaded)
     with torch.inference_mode():
         logits = [
-            loaded.model(to_model(views.to(loaded.device), loaded.input.mean, loaded.input.std)).float().cpu()
+            logits_of(to_model(views.to(loaded.device), loaded.input.mean, loaded.input.std)).float().cpu()
             for views in test_views(loaded, video)
         ]
     views = [
         View("video", clip, crop, row) for clip, rows in enumerate(logits) for crop, row in enumerate(rows)
     ]
     return rank(merge_views(views)["video"], loaded.labels)
+
+
+def logits_function(loaded: LoadedModel) -> Callable[[Tensor], Tensor]:
+    """Clips to logits of the model's own labels; where they are texts, in the words it was trained with."""
+    if not isinstance(loaded.model, XCLIP):
+        return loaded.model
+    wording = loaded.wording or Wording()
+    texts = label_texts(loaded, loaded.labels, clean=wording.spoken, templates=wording.templates)
+    return partial(loaded.model, texts=texts.embeddings[: len(loaded.labels)])
 
 
 def estimate(loaded: LoadedModel, video: Video | str | Path) -> float:

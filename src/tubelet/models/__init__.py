@@ -6,7 +6,16 @@ from torch import nn
 
 from tubelet.config import unknown_key
 from tubelet.errors import ConfigError
-from tubelet.models import clip, detector, videomae, videomamba, videomamba_pretrain, xclip
+from tubelet.models import (
+    clip,
+    detector,
+    videomae,
+    videomamba,
+    videomamba_pretrain,
+    xclip,
+    xclip_adapter,
+    xclip_probe,
+)
 from tubelet.models.backbone import Backbone
 
 __all__ = ["ARCHITECTURES", "VARIANTS", "Backbone", "architecture_of", "build_model", "variant"]
@@ -21,6 +30,8 @@ ARCHITECTURES: dict[str, tuple[type, type[nn.Module]]] = {
     "clip": (clip.ClipConfig, clip.Clip),
     "clip_image_tower": (clip.ImageTowerConfig, clip.ImageTower),
     "xclip": (xclip.XCLIPConfig, xclip.XCLIP),
+    "xclip_probe": (xclip_probe.ProbeConfig, xclip_probe.XCLIPProbe),
+    "xclip_adapter": (xclip_adapter.AdapterConfig, xclip_probe.XCLIPProbe),
 }
 
 # Every size of every family, by the name that commands and recipes use.

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from tubelet.data.loader import evaluation_loader
 from tubelet.data.manifest import Sample
+from tubelet.data.png import data_uri, strip
 from tubelet.data.video import Video
 from tubelet.inference.load import load
 from tubelet.quickstart.plan import QuickstartPlan
-from tubelet.quickstart.png import data_uri, strip
 from tubelet.quickstart.reconstruct import ReconstructedClip, reconstruct
 from tubelet.quickstart.script import Trained
 from tubelet.tasks.masked import MaskedPixels

@@ -50,9 +50,10 @@ def few_shot_data(path: Path, shots: int, *, seed: int = 0, allow_fewer: bool = 
             f"{path} has one class only ({len(found.samples)} videos); there is nothing to tell apart"
         )
     drawn = draw_few_shot(found.samples, shots, classes=classes, seed=seed, allow_fewer=allow_fewer)
-    judged = read_split(path, "test") or read_split(path, "val")
-    if judged is not None:
-        test, note = judged.samples, f"the test split of {path}"
+    held = {name: split for name in ("test", "val") if (split := read_split(path, name)) is not None}
+    if held:
+        name, split = next(iter(held.items()))
+        test, note = split.samples, f"the {name} split of {path}"
     else:
         seen = {sample.path for sample in drawn.samples}
         test = [sample for sample in found.samples if sample.path not in seen]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tubelet.quickstart.png import data_uri, png, strip
+from tubelet.data.png import data_uri, png, strip
 
 
 @pytest.mark.parametrize("channels", [3, 4])

@@ -1,0 +1,245 @@
+"""The command that learns from a few videos per class: `few-shot`."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from rich.markup import escape
+from rich.table import Table
+from torch import nn
+
+from tubelet.cli.app import app, err
+from tubelet.cli.app import out as terminal
+from tubelet.config import read_toml, write_toml
+from tubelet.errors import BackendError, ConfigError
+from tubelet.inference.load import LoadedModel, load
+from tubelet.models.text_classifier import TextClassifier, class_tokens
+from tubelet.models.xclip import XCLIP
+from tubelet.models.xclip_probe import video_tower
+from tubelet.train.adapter import fit_adapter
+from tubelet.train.build import RunOptions
+from tubelet.train.device import pick_device
+from tubelet.train.evaluate import evaluate_model
+from tubelet.train.few_shot import (
+    FewShotData,
+    adapter_checkpoint,
+    few_shot_data,
+    finetuning_recipe,
+    probe_checkpoint,
+    write_lists,
+)
+from tubelet.train.log import ProgressBar
+from tubelet.train.probe import fit_probe
+from tubelet.train.run import run
+from tubelet.train.shots import Shots, embed_shots
+from tubelet.weights.files import Checkpoint, save_checkpoint
+
+Flag = Annotated[bool, Parameter(negative="")]
+
+
+@app.command(name="few-shot")
+def few_shot(
+    folder: Path,
+    *settings: str,
+    model: Path,
+    out: Path,
+    shots: int = 4,
+    method: Literal["probe", "adapter", "finetune"] = "probe",
+    seed: int = 0,
+    views: int = 0,
+    tune_keys: Flag = False,
+    texts: bool = True,
+    allow_fewer: Flag = False,
+    allow_missing: Flag = False,
+    device: str = "auto",
+    num_workers: int = 0,
+) -> None:
+    """Learn to tell classes apart from a few videos of each, and judge by the others.
+
+    Parameters
+    ----------
+    folder
+        A folder with one folder of videos per class, a folder with train.csv (and test.csv), or a list.
+    settings
+        Of the recipe `xclip.few_shot`, such as `optim.epochs=10`; for --method finetune.
+    model
+        A checkpoint folder of an X-CLIP or a mean-pooled CLIP.
+    out
+        Folder for the run: out/model, out/test.toml, and in out/few_shot the lists of videos.
+    shots
+        Videos of each class to learn from.
+    method
+        A linear probe or a cached-feature adapter on the frozen model (seconds), or fine-tuning of the model.
+    seed
+        Of the choice of videos and of all else that is random.
+    views
+        For probe and adapter: so many random views of each shot besides the one in the middle.
+    tune_keys
+        For the adapter: also move its keys (Tip-Adapter-F).
+    texts
+        Whether the names of the classes say what they show: the adapter listens to them, and zero-shot accuracy
+        is shown for comparison.
+    allow_fewer
+        Take what a class has that has fewer videos than --shots.
+    allow_missing
+        Report scores although some videos could not be read (they are counted).
+    device
+        auto, cpu, cuda, cuda:1, mps.
+    num_workers
+        Processes that read videos.
+    """
+    check_words(settings, method, tune_keys, views)
+    loaded = load(model, device=str(pick_device(device)))
+    whole = text_model(loaded, model)
+    data = few_shot_data(folder, shots, seed=seed, allow_fewer=allow_fewer)
+    if method != "finetune" and (out / "model").exists():
+        raise ConfigError(f"{out} holds another run; give another --out, or remove the folder")
+    for name, found in data.lacking.items():
+        say("note", f"class {name} has only {found} videos")
+    named = read_names(loaded, whole, data) if texts else None
+    lists = write_lists(out / "few_shot", data.splits)
+    options = RunOptions(device=device, num_workers=num_workers, allow_missing=allow_missing)
+    if method == "finetune":
+        recipe = finetuning_recipe(loaded.config, loaded.input, len(data.splits.train), seed, settings)
+        figures = run(recipe, lists, out, options, init=model, console=err, title="fine-tuning").metrics
+        said = read_toml(out / "test.toml")
+    else:
+        seen = see_shots(loaded, whole, data, views=views, seed=seed, num_workers=num_workers)
+        fitted = fit(loaded, whole, data, seen, method, named, tune_keys=tune_keys)
+        figures = judge(fitted.build(), loaded, data, options, method)
+        save_checkpoint(out / "model", fitted)
+        said = {"videos": data.splits.note, "metrics": figures, "num_unread_shots": len(seen.failures)}
+    zero_shot = None if named is None else judge(named, loaded, data, options, "zero-shot")
+    write_toml(out / "test.toml", {**said, **({"zero_shot": zero_shot} if zero_shot else {})})
+    show(figures, zero_shot, method, data, out)
+
+
+def say(what: str, text: str) -> None:
+    """One line beside the results."""
+    err.print(f"[yellow]{what}:[/] {escape(text)}", highlight=False, soft_wrap=True)
+
+
+def check_words(settings: tuple[str, ...], method: str, tune_keys: bool, views: int) -> None:
+    """Raise where an option belongs to another method."""
+    if settings and method != "finetune":
+        raise ConfigError(
+            f"{settings[0]!r} is a setting of fine-tuning; give --method finetune, or leave it out"
+        )
+    if tune_keys and method != "adapter":
+        raise ConfigError("--tune-keys is for --method adapter")
+    if views < 0 or (views and method == "finetune"):
+        raise ConfigError(f"--views {views}: 0 or more random views of a shot, for --method probe or adapter")
+
+
+def text_model(loaded: LoadedModel, folder: Path) -> XCLIP:
+    """The model, if it embeds videos as CLIP does; else a ConfigError."""
+    if not isinstance(loaded.model, XCLIP):
+        raise ConfigError(
+            f"{folder} holds a {type(loaded.model).__name__}; few-shot learning needs an X-CLIP, or a CLIP "
+            "converted with `tubelet convert FILE FOLDER --model clip_b32_mean`; other models can be fine-tuned "
+            "with `tubelet train --init`"
+        )
+    return loaded.model
+
+
+def read_names(loaded: LoadedModel, model: XCLIP, data: FewShotData) -> TextClassifier | None:
+    """The zero-shot classifier of the classes' names; None, and a note, where it cannot be had."""
+    if not data.splits.classes:
+        say("note", "classes have no names; put a classes.txt with one per line beside the lists")
+        return None
+    assert loaded.wording is not None
+    wording = replace(loaded.wording, spoken=True)
+    try:
+        tokens = class_tokens(data.splits.classes, wording, loaded.config.text)
+    except BackendError as error:
+        say("note", f"the names of classes are not used: {error}")
+        return None
+    return TextClassifier(model, tokens.to(loaded.device)).eval()
+
+
+def see_shots(
+    loaded: LoadedModel, model: XCLIP, data: FewShotData, *, views: int, seed: int, num_workers: int
+) -> Shots:
+    """What the model sees in the shots; says which could not be read."""
+    with ProgressBar("reading shots", 1 + views, err) as bar:
+        seen = embed_shots(
+            video_tower(model),
+            loaded.input,
+            data.splits.train,
+            data.num_classes,
+            num_augmented=views,
+            seed=seed,
+            num_workers=num_workers,
+            on_progress=bar.update,
+        )
+    for failure in seen.failures:
+        say("not read", failure.reason)
+    if seen.failures:
+        of = f"{len(seen.failures)} of {len(data.splits.train)}"
+        say("note", f"{of} shots could not be read and were not learned from")
+    return seen
+
+
+def fit(
+    loaded: LoadedModel,
+    model: XCLIP,
+    data: FewShotData,
+    seen: Shots,
+    method: str,
+    named: TextClassifier | None,
+    *,
+    tune_keys: bool,
+) -> Checkpoint:
+    """The checkpoint of a probe or an adapter."""
+    tower, classes = video_tower(model), data.splits.classes
+    if method == "probe":
+        return probe_checkpoint(tower, loaded.input, fit_probe(seen, data.num_classes), classes)
+    vectors = None if named is None else named.texts().detach().cpu()
+    scale = float(model.logit_scale.detach().exp())
+    cached = fit_adapter(
+        seen,
+        data.num_classes,
+        texts=None if vectors is None else vectors.double(),
+        scale=scale,
+        tune_keys=tune_keys,
+    )
+    return adapter_checkpoint(
+        tower, loaded.input, cached, data.num_classes, classes, texts=vectors, scale=scale
+    )
+
+
+def judge(
+    model: nn.Module, loaded: LoadedModel, data: FewShotData, options: RunOptions, title: str
+) -> dict[str, float]:
+    """Figures on the videos that were not learned from."""
+    test = data.splits.test
+    with ProgressBar(f"judging {title}", len(test), err) as bar:
+        figures, scores = evaluate_model(
+            model.to(loaded.device),
+            loaded.input,
+            test,
+            num_classes=data.num_classes,
+            allow_missing=options.allow_missing,
+            num_workers=options.num_workers,
+            on_progress=bar.update,
+        )
+    for failure in scores.failures:
+        say("not read", failure.reason)
+    return figures
+
+
+def show(
+    figures: dict[str, float], zero_shot: dict[str, float] | None, method: str, data: FewShotData, out: Path
+) -> None:
+    """How good the model is, what it is compared with, and where it lies."""
+    shots = len(data.splits.train)
+    rows = {f"{method} of {shots} videos": figures, "zero-shot by the names of classes": zero_shot}
+    table = Table("", "top-1", "mean class", "held-out videos")
+    for name, found in rows.items():
+        if found is not None:
+            shares = (f"{found[share]:.1%}" for share in ("top1", "mean_class"))
+            table.add_row(name, *shares, f"{found['num_videos']:.0f}")
+    terminal.print(table)
+    terminal.print(f"judged by {escape(data.splits.note)}", highlight=False, soft_wrap=True)
+    terminal.print(f"model: {escape(str(out / 'model'))}", highlight=False, soft_wrap=True)
