@@ -23,6 +23,7 @@ from tubelet.inference.label_texts import LabelTexts, label_texts
 from tubelet.inference.load import LoadedModel, load
 from tubelet.inference.open_vocabulary import classify_words
 from tubelet.inference.results import Classification, Segment, Timeline, WordClassification
+from tubelet.inference.search import Match, Matches, VideoIndex, index_videos, load_index, search
 from tubelet.inference.segments import Hysteresis
 from tubelet.inference.thresholds import Thresholds, load_thresholds
 from tubelet.inference.timeline import timeline
@@ -42,6 +43,8 @@ __all__ = [
     "Hysteresis",
     "LabelTexts",
     "LoadedModel",
+    "Match",
+    "Matches",
     "Recipe",
     "Segment",
     "Thresholds",
@@ -50,6 +53,7 @@ __all__ = [
     "TubeletError",
     "Video",
     "VideoError",
+    "VideoIndex",
     "WeightsError",
     "WordClassification",
     "build_model",
@@ -59,9 +63,12 @@ __all__ = [
     "draw_timeline",
     "embed",
     "find_recipe",
+    "index_videos",
     "label_texts",
     "load",
+    "load_index",
     "load_thresholds",
+    "search",
     "timeline",
     "variant",
 ]

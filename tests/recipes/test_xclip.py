@@ -17,12 +17,12 @@ SHOTS = {"epochs": 50, "batch_size": 64, "lr": 2e-6}
     ("name", "assignments", "model", "frames", "image_size", "schedule"),
     [
         ("finetune_k400", ["size=b32"], "xclip_b32", 8, 224, FULL),
-        ("finetune_k400", ["size=b32", "num_frames=16"], "xclip_b32", 16, 224, FULL),
+        ("finetune_k400", ["size=b32", "frames=16"], "xclip_b32", 16, 224, FULL),
         ("finetune_k400", [], "xclip_b16", 8, 224, FULL),
-        ("finetune_k400", ["num_frames=16"], "xclip_b16", 16, 224, FULL),
+        ("finetune_k400", ["frames=16"], "xclip_b16", 16, 224, FULL),
         ("finetune_k400", ["size=l14"], "xclip_l14", 8, 224, FULL),
         ("finetune_k400", ["size=l14_336"], "xclip_l14_336", 16, 336, FULL),
-        ("finetune_k600", ["num_frames=16"], "xclip_b16", 16, 224, FULL),
+        ("finetune_k600", ["frames=16"], "xclip_b16", 16, 224, FULL),
         ("finetune_k600", ["size=l14"], "xclip_l14", 8, 224, FULL),
         ("zero_shot", [], "xclip_b16", 32, 224, {**FULL, "epochs": 10}),
         ("few_shot_hmdb51", [], "xclip_b16", 32, 224, SHOTS),
@@ -72,7 +72,7 @@ def test_mean_pooled_clip_adds_nothing_and_tunes_texts():
     ("name", "assignments", "message"),
     [
         ("xclip.finetune_k600", ["size=b32"], "size 'b32' has no recipe here; there are b16, l14"),
-        ("xclip.finetune_k400", ["num_frames=32"], "num_frames '32' has no recipe here; there are 8, 16"),
+        ("xclip.finetune_k400", ["frames=32"], "frames '32' has no recipe here; there are 8, 16"),
         (
             "xclip.finetune_k400",
             ["augment.randaugment=rand-m7-n4"],

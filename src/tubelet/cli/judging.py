@@ -1,7 +1,7 @@
 """The command that judges models: `evaluate`."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +21,31 @@ from tubelet.train.evaluate import evaluate_model, evaluate_regressor
 from tubelet.train.log import ProgressBar
 
 
+@dataclass(frozen=True, kw_only=True)
+class Judging:
+    """How a model is judged.
+
+    Parameters
+    ----------
+    allow_missing
+        Report a score although some videos could not be read (they are counted).
+    device
+        auto, cpu, cuda, cuda:1, mps.
+    num_workers
+        Processes that read videos.
+    json_file
+        Also write the figures there.
+    """
+
+    allow_missing: Annotated[bool, Parameter(negative="")] = False
+    device: str = "auto"
+    num_workers: int = 0
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None
+
+
+How = Annotated[Judging, Parameter(name="*")]
+
+
 @app.command
 def evaluate(
     model: Path,
@@ -29,10 +54,7 @@ def evaluate(
     split: str = "test",
     clips: int | None = None,
     crops: int | None = None,
-    allow_missing: Annotated[bool, Parameter(negative="")] = False,
-    device: str = "auto",
-    num_workers: int = 0,
-    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+    how: How = Judging(),
 ) -> None:
     """Judge a classifier or a regression on labelled videos, with all clips and crops it is tested with.
 
@@ -49,16 +71,8 @@ def evaluate(
         Which split of a folder.
     clips, crops
         Other numbers of views per video than the model's own.
-    allow_missing
-        Report a score although some videos could not be read (they are counted).
-    device
-        auto, cpu, cuda, cuda:1, mps.
-    num_workers
-        Processes that read videos.
-    json_file
-        Also write the figures there.
     """
-    loaded = load(model, device=str(pick_device(device)))
+    loaded = load(model, device=str(pick_device(how.device)))
     check_whole_clips(loaded)
     if not loaded.labels and loaded.values is None and not loaded.reads_texts:
         raise ConfigError(
@@ -88,12 +102,12 @@ def evaluate(
             judged,
             spec,
             samples,
-            allow_missing=allow_missing,
-            num_workers=num_workers,
+            allow_missing=how.allow_missing,
+            num_workers=how.num_workers,
             on_progress=bar.update,
         )
     for failure in scores.failures:
         err.print(f"[yellow]not read:[/] {escape(failure.reason)}", highlight=False)
     show_figures(figures)
-    if json_file is not None:
-        json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    if how.json_file is not None:
+        how.json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")

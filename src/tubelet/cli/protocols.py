@@ -12,6 +12,7 @@ from rich.table import Table
 
 from tubelet.cli.app import app, err
 from tubelet.cli.app import out as terminal
+from tubelet.cli.judging import How, Judging
 from tubelet.data.few_shot import draw_few_shot
 from tubelet.data.protocols import hmdb51_split, ucf101_split, zero_shot_parts
 from tubelet.inference.load import load
@@ -34,10 +35,7 @@ def zero_shot(
     lists: Path | None = None,
     templates: Literal["raw", "kinetics", "ucf"] = "raw",
     spoken: Flag = False,
-    allow_missing: Flag = False,
-    device: str = "auto",
-    num_workers: int = 0,
-    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+    how: How = Judging(),  # noqa: B008 - frozen
 ) -> None:
     """Judge a model of videos and texts on classes it was not trained on, by a published protocol.
 
@@ -56,16 +54,8 @@ def zero_shot(
         Sentences for the names. Published X-CLIP reads the names themselves.
     spoken
         Part "ApplyLipstick" into words first. Published X-CLIP does not.
-    allow_missing
-        Report a score although some videos could not be read (they are counted).
-    device
-        auto, cpu, cuda, cuda:1, mps.
-    num_workers
-        Processes that read videos.
-    json_file
-        Also write the figures there.
     """
-    loaded = load(model, device=str(pick_device(device)))
+    loaded = load(model, device=str(pick_device(how.device)))
     wording = Wording(templates=TEMPLATES[templates], spoken=spoken)
     figures: dict[str, dict[str, float]] = {}
     for part in zero_shot_parts(protocol, videos, lists):
@@ -76,8 +66,8 @@ def zero_shot(
                 loaded.input,
                 samples,
                 num_classes=len(classes),
-                allow_missing=allow_missing,
-                num_workers=num_workers,
+                allow_missing=how.allow_missing,
+                num_workers=how.num_workers,
                 on_progress=bar.update,
             )
         for failure in scores.failures:
@@ -88,9 +78,9 @@ def zero_shot(
         for values in [[found[name] for found in figures.values()]]
     }
     show(figures, summary)
-    if json_file is not None:
+    if how.json_file is not None:
         said = {"protocol": protocol, "templates": templates, "spoken": spoken, "parts": figures, **summary}
-        json_file.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+        how.json_file.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
 
 
 def show(figures: dict[str, dict[str, float]], summary: dict[str, dict[str, float]]) -> None:

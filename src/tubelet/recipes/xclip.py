@@ -25,14 +25,14 @@ K400_FRAMES: Mapping[str, Sequence[int]] = {"b32": (8, 16), "b16": (8, 16), "l14
 K600_FRAMES: Mapping[str, Sequence[int]] = {"b16": (8, 16), "l14": (8,)}
 
 
-def finetune_k400(size: str = "b16", num_frames: int | str = "") -> Recipe:
-    """CLIP becomes X-CLIP on Kinetics-400; `num_frames` of 8 or 16, the fewest published ones unless given."""
-    return _finetune(size, num_frames, K400_FRAMES)
+def finetune_k400(size: str = "b16", frames: int | str = "") -> Recipe:
+    """CLIP becomes X-CLIP on Kinetics-400; `frames` of 8 or 16, the fewest published ones unless given."""
+    return _finetune(size, frames, K400_FRAMES)
 
 
-def finetune_k600(size: str = "b16", num_frames: int | str = "") -> Recipe:
+def finetune_k600(size: str = "b16", frames: int | str = "") -> Recipe:
     """CLIP becomes X-CLIP on Kinetics-600, by the recipe of Kinetics-400."""
-    return _finetune(size, num_frames, K600_FRAMES)
+    return _finetune(size, frames, K600_FRAMES)
 
 
 def zero_shot() -> Recipe:
@@ -53,12 +53,12 @@ def few_shot_ucf101() -> Recipe:
     return few_shot_hmdb51()
 
 
-def mean_pooled_k400(size: str = "b16", num_frames: int | str = "") -> Recipe:
+def mean_pooled_k400(size: str = "b16", frames: int | str = "") -> Recipe:
     """CLIP on every frame and the mean, both towers tuned (ViFi-CLIP's idea), by X-CLIP's settings.
 
     The comparison that X-CLIP's additions have to win. The settings of ViFi-CLIP's own paper are not known to us.
     """
-    recipe = _finetune(size, num_frames, {name: K400_FRAMES[name] for name in ("b32", "b16", "l14")})
+    recipe = _finetune(size, frames, {name: K400_FRAMES[name] for name in ("b32", "b16", "l14")})
     return replace(recipe, model=f"clip_{size}_mean", overrides=("tune_text=true",))
 
 
@@ -112,9 +112,9 @@ def train_nano(parts: str = "all") -> Recipe:
     )
 
 
-def _finetune(size: str, num_frames: int | str, published: Mapping[str, Sequence[int]]) -> Recipe:
-    frames = {str(number): number for number in chosen("size", size, published)}
-    return _kinetics(size, chosen("num_frames", str(num_frames or next(iter(frames))), frames))
+def _finetune(size: str, frames: int | str, published: Mapping[str, Sequence[int]]) -> Recipe:
+    counts = {str(count): count for count in chosen("size", size, published)}
+    return _kinetics(size, chosen("frames", str(frames or next(iter(counts))), counts))
 
 
 def _kinetics(size: str, num_frames: int) -> Recipe:

@@ -169,7 +169,10 @@ def export(checkpoint: Checkpoint, folder: Path, to: str) -> None:
     if isinstance(config, XCLIPConfig) and config == mean_pooled(config):
         config = ClipConfig(image=config.image, text=config.text)  # which has the same tensors
     architecture = architecture_of(config)
-    family = next(f for f in FAMILIES.values() if any(architecture in rules for rules in f.LAYOUTS.values()))
+    families = [f for f in FAMILIES.values() if any(architecture in rules for rules in f.LAYOUTS.values())]
+    if not families:
+        raise WeightsError(f"a {architecture} is tubelet's own; no published layout holds one")
+    family = families[0]
     rules = _rules(family, family.official_layout(config) if to == "official" else to, config)
     if rules is None:
         raise WeightsError(f"a {architecture} has no {to} layout")
