@@ -8,7 +8,8 @@ from torch import Tensor
 from tubelet.errors import ConfigError
 from tubelet.models import build_model
 from tubelet.models.backbone import Backbone
-from tubelet.models.clip import VARIANTS, ImageTower, ImageTowerConfig
+from tubelet.models.clip import VARIANTS, ImageTower, ImageTowerConfig, QuickGeluMlp
+from tubelet.ops import backend
 from tubelet.weights.clip import LAYOUTS, TOWER, config_from_hf, config_to_hf
 from tubelet.weights.rules import to_official, to_ours
 
@@ -36,6 +37,16 @@ def test_every_size_has_as_many_parameters_as_published(name: str):
     with torch.device("meta"):
         model = build_model(VARIANTS[name])
     assert sum(p.numel() for p in model.parameters()) == PUBLISHED[name]
+
+
+@pytest.mark.parametrize("onednn", [False, True])
+def test_the_mlp_multiplies_by_the_sigmoid_of_1_702_x(onednn: bool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(backend, "onednn_multiplies", lambda: onednn)
+    mlp, tokens = QuickGeluMlp(6, 24), 10 * torch.randn(2, 3, 6)
+    hidden = mlp.fc1(tokens)
+    torch.testing.assert_close(
+        mlp(tokens), mlp.fc2(hidden * torch.sigmoid(1.702 * hidden)), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_an_image_is_a_clip_of_one_frame():

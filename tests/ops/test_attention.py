@@ -74,6 +74,37 @@ def test_the_size_of_the_scores_decides_the_way(
     assert called == [way]
 
 
+@pytest.mark.parametrize(("samples", "parts"), [(1, 5), (2, 3), (5, 1)])
+def test_samples_whose_scores_fit_the_cache_are_attended_together(
+    samples: int, parts: int, monkeypatch: pytest.MonkeyPatch
+):
+    one = 3 * 4 * 6 * 4  # bytes of the scores of a sample: heads, queries, keys
+    monkeypatch.setattr(backend, "onednn_multiplies", lambda: True)
+    monkeypatch.setattr(backend, "CACHED_SCORES", 3 * samples * one)  # of which a third is filled
+    monkeypatch.setattr(module, "scores_fit_the_cache", lambda q, k: False)
+    sizes: list[int] = []
+
+    def counted(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
+        sizes.append(len(q))
+        return attention_definition(q, k, v, scale)
+
+    monkeypatch.setattr(module, "attention_definition", counted)
+    q, k, v = (torch.randn(5, 3, n, 8) for n in (4, 6, 6))
+    torch.testing.assert_close(attention(q, k, v, 0.37), attention_definition(q, k, v, 0.37))
+    assert len(sizes) == parts
+    assert sum(sizes) == 5
+
+
+def test_a_backward_pass_is_not_paid_for_with_the_scores_of_all_samples(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(backend, "onednn_multiplies", lambda: True)
+    monkeypatch.setattr(backend, "CACHED_SCORES", 3 * 4 * 6 * 4)
+    monkeypatch.setattr(module, "tiled_attention", lambda q, k, v, scale: q)
+    q, k, v = (torch.randn(5, 3, n, 8, requires_grad=True) for n in (4, 6, 6))
+    assert attention(q, k, v, 0.37) is q
+    with torch.no_grad():
+        assert attention(q, k, v, 0.37) is not q
+
+
 def test_causally_every_token_attends_to_the_text_so_far():
     (q, k, v), scale = qkv(6, 6), 0.37
     found = causal_attention(q, k, v, scale)

@@ -19,6 +19,7 @@ from tubelet.models.clip import ClipConfig
 from tubelet.models.text_classifier import TextClassifier, class_tokens
 from tubelet.models.xclip import XCLIP, XCLIPConfig
 from tubelet.recipes import Recipe, find_recipe
+from tubelet.tasks.classification import VideoScores
 from tubelet.train.build import RunOptions
 from tubelet.train.run import RunResult, run
 from tubelet.weights.files import read_checkpoint, save_checkpoint
@@ -95,7 +96,7 @@ def test_the_kept_model_names_its_classes_as_it_was_tested(motions: Path, tmp_pa
     assert loaded.wording is not None
     assert loaded.wording.templates == ("{}", "a video of {}")
     assert all(not key.startswith("model.") for key in read_checkpoint(result.model).state)
-    assert result.test is not None
+    assert isinstance(result.test, VideoScores)
     for name, scores in zip(result.test.names, result.test.scores, strict=True):
         said = classify(loaded, name)
         by_label = dict(zip(said.labels, said.scores, strict=True))

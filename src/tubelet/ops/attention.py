@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tubelet.ops.attention_cpu import tiled_attention
-from tubelet.ops.backend import matrix_products_are_fast, scores_fit_the_cache
+from tubelet.ops.backend import matrix_products_are_fast, samples_in_cache, scores_fit_the_cache
 
 
 def attention_definition(
@@ -31,6 +31,10 @@ def attention(
         return F.scaled_dot_product_attention(q, k, v, scale=scale)
     if scores_fit_the_cache(q, k):
         return attention_definition(q, k, v, scale)
+    num_samples = samples_in_cache(q, k)
+    if num_samples and not (torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v))):
+        parts = zip(q.split(num_samples), k.split(num_samples), v.split(num_samples), strict=True)
+        return torch.cat([attention_definition(q, k, v, scale) for q, k, v in parts])
     return tiled_attention(q, k, v, scale)
 
 

@@ -32,10 +32,33 @@ def matrix_products_are_fast(q: Tensor) -> bool:
     return q.dtype == torch.bfloat16 or onednn_multiplies()
 
 
+def bias_is_faster_added_last(x: Tensor) -> bool:
+    """Whether a wide linear map should multiply first and add its bias then.
+
+    Given both at once, torch copies the bias to every row for oneDNN, which reads the copies back: 8 % of the
+    time of 1576 rows from 768 to 3072 channels, and nothing where the rows stay in the cache.
+    """
+    if x.device.type != "cpu" or x.dtype != torch.float32 or torch.compiler.is_compiling():
+        return False
+    return onednn_multiplies() and not torch.is_autocast_enabled("cpu")
+
+
 def scores_fit_the_cache(q: Tensor, k: Tensor) -> bool:
     """Whether attention may as well hold the scores of all its heads at once."""
-    batch, heads, queries, _ = q.shape
-    return batch * heads * queries * k.shape[-2] * q.element_size() <= CACHED_SCORES
+    return len(q) * scores_of_a_sample(q, k) <= CACHED_SCORES
+
+
+def samples_in_cache(q: Tensor, k: Tensor) -> int:
+    """How many samples attention should do together where no backward pass will follow; 0 if not even one."""
+    one = scores_of_a_sample(q, k)
+    # A third of the cache is faster than all of it; one sample may have all.
+    return max(CACHED_SCORES // 3 // max(one, 1), int(one <= CACHED_SCORES))
+
+
+def scores_of_a_sample(q: Tensor, k: Tensor) -> int:
+    """Bytes of the scores of all heads."""
+    _, heads, queries, _ = q.shape
+    return heads * queries * k.shape[-2] * q.element_size()
 
 
 def scan_is_fused(u: Tensor, A: Tensor) -> bool:

@@ -86,7 +86,7 @@ def few_shot(size: str = "b16") -> Recipe:
 
 
 def train_nano(parts: str = "all") -> Recipe:
-    """A tiny X-CLIP for videos of 32 pixels, both towers from scratch: what the caption set teaches it in minutes.
+    """A tiny X-CLIP for videos of 32 pixels, both towers from scratch: what captions teach it in minutes.
 
     With `parts=none` neither frames nor texts look at the video's other frames before their embeddings are
     integrated: no messages, no prompts.
