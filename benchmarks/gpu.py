@@ -9,6 +9,7 @@
     chunked version in PyTorch and against the floors of bytes and exponentials (see benchmarks/gpu_scans.py).
  6. VideoMamba-Ti and -M from 8 to 64 frames against joint (fused and not) and divided attention
     (see benchmarks/gpu_videomamba.py).
+ 7. X-CLIP B/16 against `transformers`, with prompts for 400 texts, and a training step (see gpu_xclip.py).
 
 Ends with status 1 when a check fails, and at once where torch sees no CUDA device.
 """
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 from benchmarks import measure, peer
 from benchmarks.gpu_scans import scan_checks, scan_times, show_scans
 from benchmarks.gpu_videomamba import show_videomambas, videomamba_checks, videomamba_times
+from benchmarks.gpu_xclip import show_xclip, xclip_checks, xclip_times
 from tubelet.data.randomness import counter_generator
 from tubelet.data.transforms import (
     IMAGENET_STD,
@@ -52,6 +54,7 @@ def main() -> None:
         **transform_checks(),
         **scan_checks(),
         **videomamba_checks(),
+        **xclip_checks(),
     }
     figures, ratios = {}, {}
     for size in SIZES[:1] if arguments.quick else SIZES:
@@ -66,7 +69,10 @@ def main() -> None:
     show_scans(scans, scan_ratios)
     mambas, mamba_ratios = videomamba_times(quick=arguments.quick)
     show_videomambas(mambas, mamba_ratios)
-    figures, ratios = figures | scans | mambas, ratios | scan_ratios | mamba_ratios
+    xclips, xclip_ratios = xclip_times(quick=arguments.quick)
+    show_xclip(xclips, xclip_ratios)
+    figures = figures | scans | mambas | xclips
+    ratios = ratios | scan_ratios | mamba_ratios | xclip_ratios
     measure.table(["check", "passed"], [[what, "yes" if passed else "NO"] for what, passed in checks.items()])
     name = "gpu-" + re.sub(r"[^a-z0-9]+", "-", torch.cuda.get_device_name().lower())
     figures["checks"] = checks

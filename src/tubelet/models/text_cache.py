@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
+from functools import cache
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -71,7 +72,9 @@ def embedded(model: TextModel, tokens: Int64[Tensor, "texts length"]) -> Float[T
     # Towers cut texts to the longest of a pass.
     order = tokens.argmax(dim=1).argsort()
     device = next(model.text.parameters()).device
-    parts = [model.text_features(tokens[part].to(device)) for part in order.split(TEXTS_PER_PASS)]
+    # In full precision, whatever the caller computes in: others will use them, too.
+    with torch.autocast(device.type, enabled=False):
+        parts = [model.text_features(tokens[part].to(device)) for part in order.split(TEXTS_PER_PASS)]
     return torch.cat(parts)[order.argsort().to(device)]
 
 
@@ -79,17 +82,28 @@ def fingerprint(module: nn.Module) -> tuple[object, ...]:
     """What tells whether a module's weights are the same ones, and unchanged, within a process.
 
     It takes milliseconds. Contents count, not only PyTorch's own count of changes, which `parameter.data` goes
-    around.
+    around: the XOR of all bits, which a single bit changes, and a random projection, which signs, scales and the
+    order of rows change.
     """
     tensors = [tensor.detach() for tensor in module.state_dict().values()]
     versions = tuple(-1 if tensor.is_inference() else tensor._version for tensor in tensors)
-    contents = torch.stack([torch.hash_tensor(tensor) for tensor in tensors]).cpu().numpy().tobytes()
-    return (
-        str(getattr(module, "config", None)),
-        *(tensor.data_ptr() for tensor in tensors),
-        versions,
-        contents,
-    )
+    bits = torch.stack([torch.hash_tensor(tensor) for tensor in tensors]).cpu().numpy().tobytes()
+    projections = torch.stack([projection(tensor) for tensor in tensors]).cpu().numpy().tobytes()
+    places = tuple(tensor.data_ptr() for tensor in tensors)
+    return (str(getattr(module, "config", None)), places, versions, bits, projections)
+
+
+def projection(tensor: Tensor) -> Float[Tensor, ""]:
+    """One number for a tensor: every element times a random weight of its row and one of its column."""
+    rows = tensor.reshape(len(tensor) if tensor.ndim > 1 else 1, -1).float()
+    left, right = (_random(size, tensor.device) for size in rows.shape)
+    with torch.autocast(tensor.device.type, enabled=False):
+        return left @ (rows @ right)
+
+
+@cache
+def _random(size: int, device: torch.device) -> Tensor:
+    return torch.randn(size, generator=torch.Generator().manual_seed(size)).to(device)
 
 
 def digest(module: nn.Module, tokens: Tensor) -> str:
