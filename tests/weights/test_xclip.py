@@ -65,7 +65,10 @@ def test_an_xclip_is_not_taken_for_the_clip_inside_it():
     assert recognize(official)[2] == "clip"
 
 
-@pytest.mark.parametrize("name", [name for name in VARIANTS if name.startswith("xclip_")])
+PUBLISHED = [name for name in VARIANTS if name.startswith("xclip_") and name != "xclip_nano"]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_the_shapes_of_a_published_file_tell_its_config(name: str):
     with torch.device("meta"):
         ours = XCLIP(VARIANTS[name]).state_dict()
