@@ -15,7 +15,7 @@ from tubelet.inference.load import LoadedModel, load
 from tubelet.models.clip import ClipConfig
 from tubelet.models.text_cache import TextCache
 from tubelet.text.prompts import KINETICS_TEMPLATES, ensemble
-from tubelet.text.tokenizer import ClipTokenizer
+from tubelet.text.tokenizer import ClipTokenizer, clip_tokenizer
 from tubelet.weights.files import save_checkpoint
 
 
@@ -136,5 +136,6 @@ def test_a_model_without_words_says_so(tmp_path: Path):
 
 def test_a_missing_tokenizer_names_the_extra(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "ftfy", None)
+    clip_tokenizer.cache_clear()
     with pytest.raises(BackendError, match=r'pip install "tubelet\[text\]"'):
         label_texts(loaded, ["run"])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tests.inference.words import XCLIP_TINY
@@ -58,7 +59,7 @@ def test_texts_are_embedded_once_per_weights_and_tokens(model: XCLIP, monkeypatc
     calls, cache, tokenizer = counted(model, monkeypatch), TextCache(), ClipTokenizer()
     some, others = tokenizer(["run", "jump"], 16), tokenizer(["jump", "run"], 16)
     first = cache(model, some)
-    assert cache(model, some) is first
+    assert torch.equal(cache(model, some), first)
     torch.testing.assert_close(cache(model, others), first.flip(0))
     assert calls == [2, 2]
     model.text.proj.weight.data.mul_(2)
@@ -112,3 +113,26 @@ def test_mixed_precision_around_it_does_not_reach_the_cache(model: XCLIP):
     with torch.autocast("cpu", torch.bfloat16):
         kept = TextCache()(model, tokens)
     assert torch.equal(kept, embedded(model, tokens))
+
+
+def test_nobody_spoils_what_others_will_get(model: XCLIP):
+    cache, tokens = TextCache(), ClipTokenizer()(["run"], 16)
+    first = cache(model, tokens)
+    kept = first.clone()
+    first.zero_()
+    assert torch.equal(cache(model, tokens), kept)
+
+
+def test_texts_embedded_in_inference_mode_can_be_trained_with(model: XCLIP):
+    cache, tokens = TextCache(), ClipTokenizer()(["run", "jump"], 16)
+    with torch.inference_mode():
+        cache(model, tokens)
+    model(torch.randn(1, 3, 4, 32, 32), cache(model, tokens)).sum().backward()
+
+
+def test_a_file_with_other_texts_is_not_believed(model: XCLIP, tmp_path: Path):
+    tokens = ClipTokenizer()(["run", "jump"], 16)
+    first = TextCache(tmp_path)(model, tokens)
+    (file,) = tmp_path.iterdir()
+    save_file({"texts": first[:1].clone()}, file)
+    assert torch.equal(TextCache(tmp_path)(model, tokens), first)

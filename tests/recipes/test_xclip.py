@@ -1,5 +1,7 @@
 """The published X-CLIP settings (facts of its configs), and what may be asked of them."""
 
+import math
+
 import pytest
 import torch
 
@@ -47,9 +49,13 @@ def test_published_settings(
     order = training_order(recipe, num_samples=6400, micro_batch_size=None)
     settings = loop_settings(recipe, order, RunOptions(), torch.device("cpu"))
     # Of both groups: the first, what CLIP has, the second, what is added, both down to the same rate.
-    peak, per_epoch = schedule["lr"], order.steps_per_epoch
-    assert settings.lr(5 * per_epoch - 1) == pytest.approx(peak)
-    assert settings.lr(5 * per_epoch - 1, 10.0) == pytest.approx(10 * peak)
+    peak, warmup = schedule["lr"], 5 * order.steps_per_epoch
+    for step in (0, 1, warmup // 2, warmup - 1):
+        assert settings.lr(step) == pytest.approx(peak * step / warmup)
+        assert settings.lr(step, 10.0) == pytest.approx(10 * peak * step / warmup)
+    # The cosine has run from step 0, and the rate jumps down to it.
+    share = (1 + math.cos(math.pi * 5 / schedule["epochs"])) / 2
+    assert settings.lr(warmup) == pytest.approx(peak / 100 + (peak - peak / 100) * share)
     assert (
         settings.lr(settings.num_steps) == settings.lr(settings.num_steps, 10.0) == pytest.approx(peak / 100)
     )

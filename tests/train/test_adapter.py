@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from tests.train.test_probe import drawn_shots
 from tubelet.errors import ConfigError
 from tubelet.models.xclip_adapter import nearness
-from tubelet.train.adapter import ALPHA, BETA, fit_adapter
+from tubelet.train.adapter import ALPHA, ALPHA_ALONE, BETA, fit_adapter
 from tubelet.train.shots import Shots
 
 CLEAR = drawn_shots(4, spread=0.3, views=3)
@@ -59,9 +59,11 @@ def test_no_shot_hears_itself_or_its_part():
     assert cached.left_out == pytest.approx(total)
 
 
-def test_one_shot_per_class_takes_the_papers_values():
-    cached = fit_adapter(drawn_shots(1, spread=0.1), 3)
+def test_one_shot_per_class_takes_the_papers_values_and_is_louder_without_texts():
+    shots = drawn_shots(1, spread=0.1)
+    cached = fit_adapter(shots, 3, texts=torch.randn(3, shots.embeddings.shape[-1]).double(), scale=10.0)
     assert (cached.alpha, cached.beta, cached.left_out) == (ALPHA, BETA, None)
+    assert fit_adapter(shots, 3).alpha == ALPHA_ALONE
 
 
 def test_tuned_keys_suit_left_out_shots_better_and_stay_of_unit_length():

@@ -12,8 +12,11 @@ from tubelet.data.sample import Sample
 from tubelet.data.splits import Splits, find_splits
 from tubelet.errors import DataError
 from tubelet.models.xclip import mean_pooled
+from tubelet.text.prompts import Wording
 from tubelet.train.build import model_config
 from tubelet.train.few_shot import few_shot_data, finetuning_recipe, write_lists
+
+WORDING = Wording(templates=('a "video" of {}', "{}"))
 
 
 @pytest.fixture
@@ -101,7 +104,8 @@ def test_one_class_alone_is_an_error(own: Path):
 @pytest.mark.parametrize("config", [XCLIP_TINY, mean_pooled(XCLIP_TINY)])
 def test_fine_tuning_takes_the_checkpoints_sizes_and_input(config):
     spec = replace(INPUT_TINY, short_side=None)
-    recipe = finetuning_recipe(config, spec, 6, 3, ("optim.epochs=2", "optim.warmup_epochs=0"))
+    recipe = finetuning_recipe(config, spec, WORDING, 6, 3, ("optim.epochs=2", "optim.warmup_epochs=0"))
+    assert recipe.wording == replace(WORDING, spoken=True)
     found = model_config(recipe)
     assert replace(found, drop_path=config.drop_path, tune_text=config.tune_text) == config
     assert recipe.input == spec

@@ -201,3 +201,25 @@ def test_a_text_classifier_embeds_its_texts_once_for_the_weights_they_have(monke
         torch.testing.assert_close(after, embed(model.tokens[:, 0]))
         before = after
     assert calls == [2, 2, 2]
+
+
+def test_frozen_texts_that_nobody_trained_are_refused(motions: Path, towers: Path, tmp_path: Path):
+    with pytest.raises(ConfigError, match="give a converted CLIP or X-CLIP as --init"):
+        go(naming("model.tune_text=false"), motions, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    go(naming("model.tune_text=false", "optim.epochs=1"), motions, tmp_path / "run", towers)
+
+
+def test_names_that_read_the_same_are_told(motions: Path, tmp_path: Path):
+    videos = tmp_path / "set"
+    videos.mkdir()
+    for split in ("train", "val", "test"):
+        lines = (motions / f"{split}.csv").read_text().replace("videos/", f"{motions}/videos/")
+        (videos / f"{split}.csv").write_text(lines)
+    (videos / "classes.txt").write_text("Run\nrun\n")
+    console = Console(file=StringIO(), width=200)
+    run(naming("optim.epochs=1"), videos, tmp_path / "run", RunOptions(device="cpu"), console=console)
+    assert "'Run', 'run' read the same" in console.file.getvalue()  # type: ignore[attr-defined]
+    (videos / "classes.txt").write_text("run\n&nbsp;\n")
+    with pytest.raises(DataError, match="'&nbsp;' says nothing"):
+        go(naming(), videos, tmp_path / "other")

@@ -17,6 +17,7 @@ from tubelet.inference.load import LoadedModel, load
 from tubelet.models.text_classifier import TextClassifier, class_tokens
 from tubelet.models.xclip import XCLIP
 from tubelet.models.xclip_probe import video_tower
+from tubelet.text.prompts import Wording
 from tubelet.train.adapter import fit_adapter
 from tubelet.train.build import RunOptions
 from tubelet.train.device import pick_device
@@ -99,9 +100,14 @@ def few_shot(
         say("note", f"class {name} has only {found} videos")
     named = read_names(loaded, whole, data) if texts else None
     lists = write_lists(out / "few_shot", data.splits)
-    options = RunOptions(device=device, num_workers=num_workers, allow_missing=allow_missing)
+    # A look at the held-out videos during training would cost more than the training, and tempt to choose by it.
+    options = RunOptions(
+        device=device, num_workers=num_workers, allow_missing=allow_missing, validate_every=0
+    )
     if method == "finetune":
-        recipe = finetuning_recipe(loaded.config, loaded.input, len(data.splits.train), seed, settings)
+        recipe = finetuning_recipe(
+            loaded.config, loaded.input, loaded.wording or Wording(), len(data.splits.train), seed, settings
+        )
         figures = run(recipe, lists, out, options, init=model, console=err, title="fine-tuning").metrics
         said = read_toml(out / "test.toml")
     else:

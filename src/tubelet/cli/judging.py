@@ -1,7 +1,7 @@
 """The command that judges models: `evaluate`."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -9,12 +9,14 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.markup import escape
 
-from tubelet.cli.app import app, err
+from tubelet.cli.app import app, err, out
 from tubelet.cli.figures import show_figures
+from tubelet.config import to_plain
+from tubelet.data.input_spec import InputSpec
 from tubelet.data.manifest import read_annotations
 from tubelet.errors import ConfigError, DataError
 from tubelet.inference.classify import check_whole_clips
-from tubelet.inference.load import load
+from tubelet.inference.load import input_spec, load
 from tubelet.inference.named_classes import named_classifier
 from tubelet.train.device import pick_device
 from tubelet.train.evaluate import evaluate_model, evaluate_regressor
@@ -49,7 +51,7 @@ How = Annotated[Judging, Parameter(name="*")]
 @app.command
 def evaluate(
     model: Path,
-    *,
+    *settings: str,
     data: Path,
     split: str = "test",
     clips: int | None = None,
@@ -65,6 +67,8 @@ def evaluate(
     ----------
     model
         A checkpoint folder.
+    settings
+        What the model is fed if not its own input, such as `input.short_side=224`.
     data
         A data set folder or a list.
     split
@@ -79,12 +83,16 @@ def evaluate(
             f"{model} has no classes: it is an encoder; fine-tune it with `tubelet train --init`"
         )
     views = {"num_clips": clips, "num_crops": crops}
-    spec = replace(loaded.input, **{name: n for name, n in views.items() if n is not None})
+    counts = [f"input.{name}={n}" for name, n in views.items() if n is not None]
+    spec = input_spec(loaded.config, to_plain(loaded.input), [*settings, *counts])
     names = loaded.labels if loaded.has_names else None
     judged = loaded.model
     if loaded.reads_texts:
         annotations = read_annotations(data, split)
-        samples, classes = annotations.samples, annotations.classes or names
+        classes = annotations.classes or names
+        if classes and not annotations.classes:
+            annotations = read_annotations(data, split, num_classes=len(classes))
+        samples = annotations.samples
         if not classes:
             raise DataError(
                 f"{data} has classes without names, which are all that {model} could tell them by"
@@ -109,5 +117,12 @@ def evaluate(
     for failure in scores.failures:
         err.print(f"[yellow]not read:[/] {escape(failure.reason)}", highlight=False)
     show_figures(figures)
+    out.print(views_of(spec), highlight=False)
     if how.json_file is not None:
         how.json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def views_of(spec: InputSpec) -> str:
+    """In words, how much of each video a figure rests on."""
+    seen = f"{spec.num_clips} clips × {spec.num_crops} crops of {spec.num_frames} frames"
+    return f"{seen}, {spec.image_size}² pixels of a short side of {spec.short_side or spec.image_size}"

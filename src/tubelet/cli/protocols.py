@@ -12,10 +12,11 @@ from rich.table import Table
 
 from tubelet.cli.app import app, err
 from tubelet.cli.app import out as terminal
-from tubelet.cli.judging import How, Judging
+from tubelet.cli.judging import How, Judging, views_of
+from tubelet.config import to_plain
 from tubelet.data.few_shot import draw_few_shot
 from tubelet.data.protocols import hmdb51_split, ucf101_split, zero_shot_parts
-from tubelet.inference.load import load
+from tubelet.inference.load import input_spec, load
 from tubelet.inference.named_classes import named_classifier
 from tubelet.text.prompts import TEMPLATES, Wording
 from tubelet.train.device import pick_device
@@ -30,11 +31,11 @@ Flag = Annotated[bool, Parameter(negative="")]
 def zero_shot(
     model: Path,
     protocol: Literal["ucf101", "hmdb51", "k600"],
-    *,
+    *settings: str,
     videos: Path,
     lists: Path | None = None,
-    templates: Literal["raw", "kinetics", "ucf"] = "raw",
-    spoken: Flag = False,
+    templates: Literal["raw", "kinetics", "ucf"] | None = None,
+    spoken: bool | None = None,
     how: How = Judging(),  # noqa: B008 - frozen
 ) -> None:
     """Judge a model of videos and texts on classes it was not trained on, by a published protocol.
@@ -46,24 +47,32 @@ def zero_shot(
     protocol
         UCF101 and HMDB51: the test videos of all three official splits. Kinetics-600: three choices of 160 among
         the 220 classes that Kinetics-400 does not have.
+    settings
+        What the model is fed if not its own input, such as `input.num_clips=4 input.num_crops=3
+        input.short_side=224`, which is a published test of X-CLIP.
     videos
         The folder of the videos: `Class/video.avi`. Of Kinetics-600 a data set folder or list with class names.
     lists
         The folder of the official lists of UCF101 or HMDB51, where they are not beside the videos.
     templates
-        Sentences for the names. Published X-CLIP reads the names themselves.
+        Sentences for the names, if others than the model was trained with; published X-CLIP read names alone.
     spoken
         Part "ApplyLipstick" into words first. Published X-CLIP does not.
     """
     loaded = load(model, device=str(pick_device(how.device)))
-    wording = Wording(templates=TEMPLATES[templates], spoken=spoken)
+    spec = input_spec(loaded.config, to_plain(loaded.input), settings)
+    wording = loaded.wording or Wording()
+    if templates is not None:
+        wording = replace(wording, templates=TEMPLATES[templates])
+    if spoken is not None:
+        wording = replace(wording, spoken=spoken)
     figures: dict[str, dict[str, float]] = {}
     for part in zero_shot_parts(protocol, videos, lists):
         samples, classes = part.annotations.samples, part.annotations.classes or []
         with ProgressBar(part.name, len(samples), err) as bar:
             figures[part.name], scores = evaluate_model(
                 named_classifier(loaded, classes, wording),
-                loaded.input,
+                spec,
                 samples,
                 num_classes=len(classes),
                 allow_missing=how.allow_missing,
@@ -78,8 +87,15 @@ def zero_shot(
         for values in [[found[name] for found in figures.values()]]
     }
     show(figures, summary)
+    terminal.print(views_of(spec), highlight=False)
     if how.json_file is not None:
-        said = {"protocol": protocol, "templates": templates, "spoken": spoken, "parts": figures, **summary}
+        said = {
+            "protocol": protocol,
+            "wording": to_plain(wording),
+            "input": to_plain(spec),
+            "parts": figures,
+            **summary,
+        }
         how.json_file.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
 
 

@@ -184,7 +184,7 @@ def _claim(rendering: Rendering, out: Path, sizes: Sizes) -> None:
                 f"{out}: holds another {rendering.kind} ({_differences(there, rendering.config)}); "
                 "name a new folder"
             )
-        shrunk = [split for split in rendering.splits if stored["sizes"].get(split, 0) > sizes[split]]
+        shrunk = [split for split in rendering.splits if stored.get("sizes", {}).get(split, 0) > sizes[split]]
         if shrunk:
             raise DataError(
                 f"{out}: {sizes[shrunk[0]]} {shrunk[0]} clips were asked for, but it has "

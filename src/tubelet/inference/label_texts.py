@@ -17,7 +17,7 @@ from tubelet.models.text_classifier import class_texts, class_tokens
 from tubelet.models.xclip import XCLIP
 from tubelet.text.labels import check_labels, spoken
 from tubelet.text.prompts import TEMPLATES, Wording
-from tubelet.text.tokenizer import ClipTokenizer
+from tubelet.text.tokenizer import clip_tokenizer
 
 # What a video is compared with besides the labels, so that "none of these" can win.
 NEUTRAL_TEXTS = ("a video", "something else", "nothing in particular", "background")
@@ -164,7 +164,7 @@ def name_of_weights(model: nn.Module) -> str:
 
 def too_long(sentences: Sequence[Sequence[str]], context_length: int) -> tuple[str, ...]:
     """The texts that have no room in a context, between a start and an end token."""
-    tokenizer = ClipTokenizer()
+    tokenizer = clip_tokenizer()
     return tuple(
         text for group in sentences for text in group if len(tokenizer.encode(text)) + 2 > context_length
     )

@@ -1,6 +1,7 @@
 """Embeddings of texts, made once and kept for as long as the weights and the texts are the same."""
 
 import hashlib
+import os
 from collections import OrderedDict
 from functools import cache
 from pathlib import Path
@@ -46,7 +47,8 @@ class TextCache:
             while len(self._kept) > self.most:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
-        return self._kept[key]
+        # Its own copy for everybody: nobody can spoil what others will get.
+        return self._kept[key].clone()
 
     def _read_or_made(self, model: TextModel, tokens: Tensor) -> Tensor:
         if self.folder is None:
@@ -55,20 +57,26 @@ class TextCache:
         path = self.folder / f"{digest(model.text, tokens)}.safetensors"
         if path.is_file():
             try:
-                return load_file(path)["texts"].to(device)
+                found = load_file(path)["texts"]
             except (SafetensorError, KeyError, OSError):
-                pass
+                found = tokens[:0]
+            if found.ndim == 2 and len(found) == len(tokens):
+                return found.to(device)
         made = embedded(model, tokens)
         self.folder.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".unfinished")
+        unfinished = path.with_suffix(f".{os.getpid()}.unfinished")
         save_file({"texts": made.cpu().contiguous()}, unfinished)
         unfinished.replace(path)
         return made
 
 
+@torch.inference_mode(False)
 @torch.no_grad()
 def embedded(model: TextModel, tokens: Int64[Tensor, "texts length"]) -> Float[Tensor, "texts embed_dim"]:
-    """The embeddings of many texts, computed together with others of about their length."""
+    """The embeddings of many texts, computed together with others of about their length.
+
+    They can be trained with, also where they are made while nothing is.
+    """
     # Towers cut texts to the longest of a pass.
     order = tokens.argmax(dim=1).argsort()
     device = next(model.text.parameters()).device

@@ -7,12 +7,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from tubelet.errors import ConfigError
+from tubelet.errors import ConfigError, DataError
 from tubelet.models.clip import TextTowerConfig
 from tubelet.models.text_cache import TextCache
 from tubelet.text.labels import check_labels
 from tubelet.text.prompts import Wording, ensemble
-from tubelet.text.tokenizer import ClipTokenizer
+from tubelet.text.tokenizer import clip_tokenizer
 
 
 class TextClassifier(nn.Module):
@@ -75,7 +75,7 @@ def class_tokens(
     vocabulary than CLIP's is a ConfigError.
     """
     check_labels(classes)
-    tokenizer = ClipTokenizer()
+    tokenizer = clip_tokenizer()
     if config.vocab_size < tokenizer.vocab_size:
         raise ConfigError(
             f"the model knows {config.vocab_size} tokens and CLIP's tokenizer makes {tokenizer.vocab_size}; "
@@ -83,4 +83,18 @@ def class_tokens(
         )
     rows = wording(classes)
     texts = [text for row in rows for text in row]
-    return tokenizer(texts, config.context_length, truncate=truncate).unflatten(0, (len(rows), -1))
+    tokens = tokenizer(texts, config.context_length, truncate=truncate)
+    for text, row in zip(texts, tokens, strict=True):
+        if row[1] == tokenizer.end:
+            raise DataError(
+                f"the text {text!r} says nothing to the model: all of it is white space to CLIP's tokenizer"
+            )
+    return tokens.unflatten(0, (len(rows), -1))
+
+
+def same_texts(tokens: Int64[Tensor, "classes prompts length"]) -> list[list[int]]:
+    """Classes that no model can tell apart, because they have the same texts: groups of two and more."""
+    groups: dict[bytes, list[int]] = {}
+    for i, row in enumerate(tokens.cpu()):
+        groups.setdefault(row.numpy().tobytes(), []).append(i)
+    return [group for group in groups.values() if len(group) > 1]

@@ -26,7 +26,8 @@ class OptimRecipe:
     `decay_A_log` and `layer_decay_on="embedding"` are what VideoMamba's published code does. `new_lr_scale` is
     how much faster X-CLIP learns what it adds to CLIP (see `train.optim`). With `cosine_from_start` the cosine
     runs under the warm-up too, and the rate jumps down to it when that ends, as in X-CLIP's published code, where
-    moreover all parameters end at `min_lr`, however fast they learned (`min_lr_scales=False`).
+    moreover all parameters end at `min_lr`, however fast they learned (`min_lr_scales=False`), and the warm-up
+    ends a step before it would reach the peak (`warmup_ends_on_peak=False`).
     """
 
     lr: float
@@ -43,6 +44,7 @@ class OptimRecipe:
     new_lr_scale: float = 1.0
     cosine_from_start: bool = False
     min_lr_scales: bool = True
+    warmup_ends_on_peak: bool = True
     max_grad_norm: float | None = None
     ema: float | None = None  # decay per step of a moving average of the weights
 
@@ -104,6 +106,8 @@ class AugmentRecipe:
             )
         if self.crop == "resized" and (self.jitter or self.grayscale):
             raise ConfigError("jitter and grayscale come with multi-scale crops; set augment.crop=multiscale")
+        if self.jitter_per_frame and not self.jitter:
+            raise ConfigError("jitter_per_frame is on, but jitter is 0; set augment.jitter")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -124,6 +124,12 @@ class ClipTokenizer:
         return tuple(self._ids[symbol] for symbol in symbols)
 
 
+@cache
+def clip_tokenizer() -> ClipTokenizer:
+    """The tokenizer with the merges of `open_clip_torch`, made once."""
+    return ClipTokenizer()
+
+
 def merged(symbols: Sequence[str], pair: Pair) -> list[str]:
     """Symbols in which every occurrence of a pair, from the left, is one symbol.
 

@@ -17,11 +17,12 @@ from tubelet.errors import ConfigError
 from tubelet.models.xclip_adapter import nearness, told
 from tubelet.train.shots import Shots, gentlest
 
-# Loudest last. 0 leaves everything to the texts.
+# Loudest last: a small beta lets far keys speak, too. An alpha of 0 leaves everything to the texts.
 ALPHAS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-BETAS = (1.0, 2.0, 5.5, 10.0, 20.0, 50.0, 100.0, 200.0)
-# Where a single video per class leaves nothing to choose by: the paper's starting values.
-ALPHA, BETA = 1.0, 5.5
+BETAS = (200.0, 100.0, 50.0, 20.0, 10.0, 5.5, 2.0, 1.0)
+# Where a single video per class leaves nothing to choose by: the paper's starting values beside texts, and louder
+# where the keys are all there is, since CLIP's embeddings lie close together.
+ALPHA, ALPHA_ALONE, BETA = 1.0, 100.0, 5.5
 TUNING_STEPS, TUNING_LR = 100, 1e-3
 
 
@@ -62,8 +63,9 @@ def fit_adapter(
             raise ConfigError(
                 "keys are tuned on shots that are left out, and one per class leaves none; give 2"
             )
+        alpha = ALPHA_ALONE if texts is None else ALPHA
         return CachedShots(
-            keys=keys, values=shots.labels, alpha=ALPHA, beta=BETA, left_out=None, left_out_texts=None
+            keys=keys, values=shots.labels, alpha=alpha, beta=BETA, left_out=None, left_out_texts=None
         )
     heard = folds[:, None] != folds
     said = None if texts is None else scale * F.normalize(texts, dim=-1)

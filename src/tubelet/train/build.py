@@ -1,5 +1,6 @@
 """Recipes turned into the things that run: model config, data sets, task, schedule."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,8 +37,8 @@ class RunOptions:
     num_workers
         Processes that read videos; 0 reads in the main one.
     micro_batch_size
-        Videos per forward pass. Less needs less memory; unless given, as many as make about eight views of
-        16 × 224² pixels.
+        Videos per forward pass. Less needs less memory; unless given, as many as leave about what eight views of
+        16 × 224² pixels leave in ViT-S.
     bf16
         Compute in bfloat16 where that is safe.
     recompute
@@ -171,6 +172,11 @@ def check_model(recipe: Recipe, config: Any) -> None:
         ),
         "distillation": (videomamba.ClassifierConfig, "a VideoMamba such as videomamba_middle"),
     }
+    if reads_texts(config) and recipe.optim.layer_decay < 1:
+        raise ConfigError(
+            f"optim.layer_decay is {recipe.optim.layer_decay}, but the layers of {recipe.model}'s towers do not "
+            "follow one another; set it to 1 (optim.new_lr_scale speeds up what is added to CLIP)"
+        )
     if recipe.task in kinds:
         kind, wanted = kinds[recipe.task]
         fits = isinstance(config, kind)
@@ -233,11 +239,14 @@ def training_order(recipe: Recipe, num_samples: int, micro_batch_size: int | Non
 def default_micro_batch_size(recipe: Recipe) -> int:
     """Videos per forward pass that a modest machine can hold: a divisor of the batch size, at least 2.
 
-    The measure is eight views of 16 frames of 224² pixels, about 4 GB of activations in ViT-S.
+    The measure is what eight views of 16 frames of 224² pixels leave in ViT-S for a backward pass, about 4 GB:
+    so many numbers per token, width and block.
     """
-    spec, batch_size = recipe.input, recipe.optim.batch_size
+    config, batch_size = model_config(recipe), recipe.optim.batch_size
+    tower = config.image if reads_texts(config) else config.encoder
+    frames = config.num_frames if reads_texts(config) else 1
     views = 1 if recipe.pretrains else recipe.augment.views
-    room = 8 * 16 * 224**2 / (views * spec.num_frames * spec.image_size**2)
+    room = 8 * 1568 * 384 * 12 / (views * frames * math.prod(tower.grid) * tower.dim * tower.depth)
     divisors = [size for size in range(1, batch_size + 1) if batch_size % size == 0]
     largest = max(size for size in divisors if size <= max(room, 2))
     # A prime batch size leaves no choice where clips are mixed with one another.
@@ -259,6 +268,7 @@ def loop_settings(
         warmup_steps=optim.warmup_epochs * per_epoch,
         cosine_from_start=optim.cosine_from_start,
         final_scales=optim.min_lr_scales,
+        ramp_ends_on_peak=optim.warmup_ends_on_peak,
     )
     return LoopSettings(
         num_steps=num_steps,

@@ -1,5 +1,6 @@
 """Few-shot learning on an own folder: its shots, the videos left to judge by, and small heads as checkpoints."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,11 +20,14 @@ from tubelet.models.xclip import XCLIPConfig
 from tubelet.models.xclip_adapter import AdapterConfig
 from tubelet.models.xclip_probe import ProbeConfig, VideoTower
 from tubelet.recipes import Recipe, find_recipe
+from tubelet.text.prompts import Wording
 from tubelet.train.adapter import CachedShots
 from tubelet.train.probe import LinearHead
 from tubelet.weights.files import Checkpoint
 
 RECIPE = "xclip.few_shot"
+# Files that say what a data set is.
+LISTS = ("train.csv", "val.csv", "test.csv", "classes.txt")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,13 +72,23 @@ def few_shot_data(path: Path, shots: int, *, seed: int = 0, allow_fewer: bool = 
 
 
 def write_lists(folder: Path, splits: Splits) -> Path:
-    """Write the shots as `train.csv`, what judges as `test.csv`, and the classes' names; returns the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, samples in (("train", splits.train), ("test", splits.test)):
-        lines = "".join(_line(sample) for sample in samples)
-        (folder / f"{name}.csv").write_text(lines, encoding="utf-8")
+    """Write the shots as `train.csv`, what judges as `test.csv`, and the classes' names; returns the folder.
+
+    A folder that has lists or names of its own, other than these, is a DataError.
+    """
+    texts = {
+        "train.csv": "".join(_line(sample) for sample in splits.train),
+        "test.csv": "".join(_line(sample) for sample in splits.test),
+    }
     if splits.classes:
-        (folder / "classes.txt").write_text("\n".join(splits.classes) + "\n", encoding="utf-8")
+        texts["classes.txt"] = "\n".join(splits.classes) + "\n"
+    for name in LISTS:
+        path = folder / name
+        if path.exists() and path.read_text(encoding="utf-8", errors="replace") != texts.get(name):
+            raise DataError(f"{path} is there already and says something else; give another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
     return folder
 
 
@@ -129,19 +143,25 @@ def _facts(spec: InputSpec, fitted: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def finetuning_recipe(
-    config: XCLIPConfig, spec: InputSpec, num_shots: int, seed: int, settings: tuple[str, ...]
+    config: XCLIPConfig,
+    spec: InputSpec,
+    wording: Wording,
+    num_shots: int,
+    seed: int,
+    settings: tuple[str, ...],
 ) -> Recipe:
     """The recipe of few-shot fine-tuning for a model of a config that is fed as `spec` says.
 
-    Names are read as words, as in zero-shot use. A batch is all shots where those are fewer than the recipe's
-    batch. `settings` come last.
+    Names are read in the model's wording, but as words, as in zero-shot use. A batch is all shots where those are
+    fewer than the recipe's batch. `settings` come last.
     """
     sizes = {f"model.{key}": value for key, value in flat(to_plain(config)).items() if key not in NOT_SIZES}
     fed = {f"input.{field.name}": getattr(spec, field.name) for field in fields(spec)}
     batch_size = min(find_recipe(RECIPE).optim.batch_size, num_shots)
     others = {"optim.batch_size": batch_size, "wording.spoken": True, "seed": seed}
     known = [f"{key}={_written(value)}" for key, value in {**sizes, **fed, **others}.items()]
-    return find_recipe(RECIPE, [*known, *settings])
+    templates = ", ".join(json.dumps(template) for template in wording.templates)
+    return find_recipe(RECIPE, [*known, f"wording.templates=[{templates}]", *settings])
 
 
 # What a recipe decides, or what its input says.

@@ -11,9 +11,10 @@ from torch.nn import functional as F
 from tubelet.train.shots import Shots, gentlest
 
 # Weights of the penalty ‖W‖² / 2 against the mean cross entropy, strongest first.
-L2_GRID = (1.0, 0.1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+# Embeddings of CLIP lie close together, so that maps have to be steep to tell them apart.
+L2_GRID = (1.0, 0.1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)
 # Where a single video per class leaves nothing to choose by.
-L2_DEFAULT = 1e-3
+L2_DEFAULT = 1e-6
 MOST_STEPS = 500
 
 

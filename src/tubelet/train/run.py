@@ -1,7 +1,7 @@
 """The only room that wires everything: a recipe and some videos in, a checkpoint folder and figures out."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.markup import escape
-from torch import nn
+from torch import Tensor, nn
 
 from tubelet.config import to_plain, write_toml
 from tubelet.data.datasets import FrameCache, VideoDataset
@@ -20,8 +20,9 @@ from tubelet.data.randomness import counter_seed
 from tubelet.data.sample import Sample
 from tubelet.data.splits import Splits, find_splits
 from tubelet.data.values import ValueScale, scale_of
+from tubelet.errors import ConfigError
 from tubelet.models import build_model
-from tubelet.models.text_classifier import TextClassifier, class_tokens
+from tubelet.models.text_classifier import TextClassifier, class_tokens, same_texts
 from tubelet.recipes.base import Recipe
 from tubelet.tasks.classification import Classification, VideoScores
 from tubelet.tasks.distillation import SelfDistillation
@@ -126,10 +127,17 @@ def wire(
     if init is not None:
         start = fill_from(model, config, init)
         console.print(f"started from {escape(f'{init}; {start}')}", highlight=False, soft_wrap=True)
+    elif reads_texts(config) and not config.tune_text:
+        raise ConfigError(
+            f"{recipe.model} learns what texts say from CLIP, and they are frozen: give a converted CLIP or "
+            "X-CLIP as --init, or train them from scratch with model.tune_text=true"
+        )
     if learned_from is not None:
         learned_from.model.to(device)
     if reads_texts(config):
-        model = TextClassifier(model, class_tokens(splits.classes, recipe.wording, config.text))
+        tokens = class_tokens(splits.classes, recipe.wording, config.text)
+        report_same_texts(tokens, splits.classes, console)
+        model = TextClassifier(model, tokens)
     task = build_task(recipe, model, config, scale=scale, teacher=learned_from)
     learned = training_set(recipe, windows, FrameCache(options.cache_bytes) if options.cache_bytes else None)
     evaluation_set(recipe.input, splits.test)  # its mistakes would else show after the training
@@ -335,6 +343,13 @@ def fit(wired: WiredRun, state: LoopState, title: str) -> None:
             )
         finally:
             log.close()
+
+
+def report_same_texts(tokens: Tensor, classes: Sequence[str], console: Console) -> None:
+    """Say which classes a model cannot tell apart, because it reads the same for them."""
+    for group in same_texts(tokens):
+        names = ", ".join(escape(repr(classes[i])) for i in group)
+        console.print(f"[yellow]note:[/] {names} read the same", highlight=False, soft_wrap=True)
 
 
 def report_failures(failures: Mapping[str, str], console: Console, most: int = 10) -> None:
