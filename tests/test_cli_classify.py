@@ -89,7 +89,7 @@ def test_repeated_and_cut_labels_are_told(
     long = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
     words = ("--model", model, "--labels", f"ski_jump,{long},ski jump")
     assert tubelet("classify", video, *words) == 1
-    assert "has 17 tokens, the model takes 16" in error_line(capsys)
+    assert "17 tokens, the model takes 16; shorten it, or truncate it where" in error_line(capsys)
     assert tubelet("classify", video, *words, "--truncate", "--text-cache", tmp_path / "texts") == 0
     said = capsys.readouterr().err
     assert "note: 2 labels say the same: 'ski jump'" in said
@@ -108,6 +108,35 @@ def test_repeated_and_cut_labels_are_told(
         (("--labels", "run", "--window", "1", "--hop", "2"), "hop must not be longer than window"),
         (("--labels", "run", "--top", "0"), "the top 0 labels"),
         (("--labels", "run", "--thresholds", "gone.json"), "gone.json cannot be read"),
+        (("--labels", '"unclosed, quote'), "--labels: the labels '\"unclosed, quote' cannot be told apart"),
+        (("--labels", "run", "--neutral", ""), "--neutral has no text"),
+        (("--labels", "run", "--neutral", "a,,b"), "--neutral: label 1 is '', which says nothing"),
+        (("--labels", "run", "--threshold", "nan"), "--threshold is nan"),
+        (
+            ("--labels", "run", "--threshold", "0.1", "--thresholds", "t.json"),
+            "--threshold and --thresholds both",
+        ),
+        (("--labels", "run", "--threshold", "0.1", "--calibrate", "set"), "--threshold and --calibrate both"),
+        (("--labels", "run", "--slack", "0.1"), "--slack is for windows; give --window SECONDS, too"),
+        (("--labels", "run", "--merge-gap", "1"), "--merge-gap is for windows"),
+        (("--labels", "run", "--shortest", "0"), "--shortest is for windows"),
+        (
+            ("--labels", "run", "--window", "1", "--slack", "nan"),
+            "--slack is nan; it must be a number, 0 or more",
+        ),
+        (("--labels", "run", "--window", "1", "--slack", "inf"), "--slack is inf"),
+        (
+            ("--labels", "run", "--window", "1", "--slack", "-1"),
+            "--slack is -1.0; it must be a number, 0 or more",
+        ),
+        (("--labels", "run", "--window", "1", "--shortest", "nan"), "--shortest is nan"),
+        (("--labels", "run", "--window", "nan"), "--window is nan; it must be a number above 0"),
+        (("--labels", "run", "--window", "1", "--hop", "0"), "--hop is 0.0; it must be a number above 0"),
+        (("--labels", "run", "--window", "1e-9"), "windows that open every 5e-10 s, of"),
+        (
+            ("--labels", "run", "--window", "1", "--hop", "1e-5"),
+            "at most 1,000 are looked at: give a longer --hop",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(
@@ -115,6 +144,45 @@ def test_a_mistake_is_one_line(
 ):
     assert tubelet("classify", video, "--model", model, *words) == 1
     assert says in error_line(capsys)
+
+
+@pytest.mark.parametrize("name", ["labels", "l.tsv"])
+def test_a_file_of_another_kind_is_no_label(
+    model: Path,
+    video: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+):
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text("run\njump\n")
+    assert tubelet("classify", video, "--model", model, "--labels", name) == 1
+    assert f"{name} is a file, and labels are read from .txt files" in error_line(capsys)
+    (tmp_path / "run").mkdir()  # a folder may have a label's name
+    assert tubelet("classify", video, "--model", model, "--labels", "run") == 0
+
+
+def test_an_empty_file_of_templates_is_told_as_one(
+    model: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "empty.txt").write_text("\n")
+    words = ("--model", model, "--labels", "run", "--templates", tmp_path / "empty.txt")
+    assert tubelet("classify", video, *words) == 1
+    assert "--templates: " in error_line(capsys)
+
+
+def test_thresholds_are_calibrated_for_windows_or_for_whole_videos(
+    model: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    for number, name in enumerate(("run", "jump")):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        write_video(tmp_path / "set" / name / "a.mp4", 5, height=32 + 32 * number)
+    words = ("--model", model, "--thresholds", tmp_path / "t.json")
+    assert tubelet("classify", *words, "--calibrate", tmp_path / "set", "--window", "0.4") == 0
+    assert tubelet("classify", video, *words, "--labels", "run,jump", "--window", "1") == 0
+    assert tubelet("classify", video, *words, "--labels", "run,jump") == 1
+    assert "windows is True there and False here" in error_line(capsys)
 
 
 def test_a_label_file_that_is_not_utf8_is_one_line(
@@ -135,7 +203,7 @@ def test_a_model_is_asked_for_and_has_to_know_words(
     assert "has no text tower" in error_line(capsys)
 
 
-def test_one_unreadable_video_among_many_is_told_at_the_end(
+def test_one_unreadable_video_does_not_stop_the_others(
     model: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     (tmp_path / "a.mp4").write_bytes(b"")

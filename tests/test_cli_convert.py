@@ -12,7 +12,7 @@ from tests.test_cli import error_line, tubelet
 from tubelet.config import read_toml
 from tubelet.inference.load import load
 from tubelet.models import VARIANTS, build_model, clip, videomamba
-from tubelet.weights.convert import export
+from tubelet.weights.convert import FAMILIES, export
 from tubelet.weights.files import Checkpoint, read_checkpoint
 
 VIDEO = videomamba.EncoderConfig(dim=16, depth=1)
@@ -104,9 +104,7 @@ def test_a_file_of_no_known_family_is_one_line(tmp_path: Path, capsys: pytest.Ca
     torch.save({"features.0.weight": torch.zeros(2)}, tmp_path / "vgg.pth")
     assert tubelet("convert", tmp_path / "vgg.pth", tmp_path / "ours") == 1
     line = error_line(capsys)
-    assert (
-        "not the keys of a model known here (VideoMAE, VideoMamba, X-CLIP, CLIP): features.0.weight" in line
-    )
+    assert f"not the keys of a model known here ({', '.join(FAMILIES)}): features.0.weight" in line
     (tmp_path / "text.pth").write_text("not weights")
     assert tubelet("convert", tmp_path / "text.pth", tmp_path / "ours") == 1
     assert "no PyTorch file, or a damaged one" in error_line(capsys)
@@ -120,3 +118,11 @@ def test_all_models_are_listed_whole(capsys: pytest.CaptureFixture[str]):
     assert "images" in rows["videomambapro_middle_image"]
     assert "image tower" in rows["clip_l14_336_image"]
     assert "1 × 336²" in rows["clip_l14_336_image"]
+
+
+def test_names_of_folders_are_no_markup(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    ours, back = tmp_path / "exp[" / "]ours", tmp_path / "exp[" / "]back"
+    assert tubelet("convert", published("image", tmp_path), ours) == 0
+    assert str(ours) in capsys.readouterr().out
+    assert tubelet("convert", ours, back, "--to", "official") == 0
+    assert f"{back}: official layout of {ours}" in capsys.readouterr().out

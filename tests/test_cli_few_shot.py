@@ -148,6 +148,35 @@ def test_what_cannot_be_asked_is_one_line(
     assert message in error_line(capsys)
 
 
+def test_what_fails_beforehand_leaves_nothing(
+    own: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    words = ("--model", model, "--out", tmp_path / "out", "--method", "adapter", "--tune-keys")
+    assert tubelet("few-shot", own, *words, "--shots", "1") == 1
+    assert "give 2 of each or more" in error_line(capsys)
+    for video in list((own / "class_0").iterdir())[1:]:
+        video.unlink()
+    assert tubelet("few-shot", own, *words, "--shots", "2", "--allow-fewer") == 1
+    assert "give 2 of each or more" in error_line(capsys)
+    assert not (tmp_path / "out").exists()
+    video = next((own / "class_1").iterdir())
+    assert tubelet("few-shot", video, "--model", model, "--out", tmp_path / "out") == 1
+    assert f"{video} is a single video; give a folder" in error_line(capsys)
+
+
+def test_a_name_too_long_to_read_stops_only_what_learns_from_names(
+    own: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (own / "class_0").rename(own / "one two three four five six seven eight nine ten eleven twelve 13 14 15")
+    words = ("few-shot", own, "--model", model, "--shots", 2)
+    assert tubelet(*words, "--out", tmp_path / "a", "--method", "adapter") == 1
+    assert "--no-texts learns without names" in error_line(capsys)
+    assert tubelet(*words, "--out", tmp_path / "a", "--method", "adapter", "--no-texts") == 0
+    assert tubelet(*words, "--out", tmp_path / "b") == 0
+    assert "note: there is no zero-shot accuracy" in capsys.readouterr().err
+    assert "zero_shot" not in read_toml(tmp_path / "b" / "test.toml")
+
+
 def test_a_model_without_texts_is_refused(own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     save_checkpoint(tmp_path / "videomae", checkpoint(CLASSIFIER, ("a", "b"), INPUT))
     assert tubelet("few-shot", own, "--model", tmp_path / "videomae", "--out", tmp_path / "out") == 1
@@ -174,12 +203,18 @@ def test_videos_are_indexed_and_found(
     assert "8 videos; 1 could not be read" in printed.out
     assert "not read:" in printed.err
     assert "bad.mp4" in printed.err
+    assert "embedding videos: 9/9" in printed.err
     words = ("search", index, "a person skiing", "--model", model, "--top", 5, "--rerank", 3)
     assert tubelet(*words, "--json") == 0
     found = json.loads(capsys.readouterr().out)["matches"]
     assert [match["prompted"] is not None for match in found] == [True] * 3 + [False] * 2
     assert tubelet(*words, "--templates", "a video of {}", "--templates", "{}") == 0
-    assert "with prompts" in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "cosine  with prompts  video"
+    assert all(Path(line.split("  ")[-1]).is_file() for line in lines[1:])
+    assert len(lines) == 1 + 5
+    assert tubelet("search", index, " ", "--model", model) == 1
+    assert "there is no text to search for" in error_line(capsys)
 
 
 def test_an_index_of_another_model_is_one_line(

@@ -19,6 +19,7 @@ from tubelet.data.transforms import to_model
 from tubelet.inference.classify import test_views as views_of
 from tubelet.inference.load import load
 from tubelet.inference.named_classes import named_classifier
+from tubelet.models.xclip import XCLIP
 from tubelet.text.prompts import TEMPLATES, Wording
 from tubelet.text.tokenizer import ClipTokenizer
 
@@ -61,6 +62,7 @@ def test_zero_shot_tells_three_splits_and_their_mean(hmdb51: Path, model: Path, 
 def told(model: Path, video: Path, classes: Sequence[str]) -> int:
     """The class of a video by another way than the commands go."""
     loaded = load(model)
+    assert isinstance(loaded.model, XCLIP)
     tokens = ClipTokenizer()(classes, loaded.config.text.context_length)
     with torch.inference_mode():
         texts = loaded.model.text_features(tokens)

@@ -8,6 +8,8 @@ from torch.nn import functional as F
 from tubelet.losses import (
     alignment_loss,
     box_loss,
+    caption_loss,
+    contrastive_loss,
     masked_pixel_loss,
     smoothed_targets,
     soft_target_cross_entropy,
@@ -67,3 +69,56 @@ def test_alignment_pulls_the_student_towards_its_target(kind: Literal["l2", "mse
     assert student.grad is not None
     moved = F.normalize(student.detach() - 0.1 * student.grad, dim=-1)
     assert float(alignment_loss(moved, target, kind)) < float(before.detach())
+
+
+def test_the_contrastive_loss_is_cross_entropy_both_ways():
+    videos, texts, labels = torch.randn(5, 8), torch.randn(5, 8), torch.arange(5)
+    logits = 20 * F.normalize(videos, dim=-1) @ F.normalize(texts, dim=-1).T
+    expected = (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
+    torch.testing.assert_close(contrastive_loss(videos, texts, 20.0), expected)
+    torch.testing.assert_close(contrastive_loss(texts, videos, 20.0), expected)
+    torch.testing.assert_close(contrastive_loss(9 * videos, texts / 7, torch.tensor(20.0)), expected)
+
+
+def test_captions_of_one_video_are_not_told_apart():
+    video = torch.randn(1, 8)
+    twice = video.expand(2, -1)
+    # Both texts fit: each gets half of the target, and no scale can do better than that.
+    for scale in (1.0, 100.0):
+        loss = contrastive_loss(twice, twice, scale, torch.tensor([7, 7]))
+        torch.testing.assert_close(loss, torch.tensor(math.log(2)))
+    ids = torch.tensor([4, 9, 5])
+    videos, texts = torch.randn(2, 3, 8)
+    torch.testing.assert_close(
+        contrastive_loss(videos, texts, 10.0, ids), contrastive_loss(videos, texts, 10.0)
+    )
+
+
+def test_the_order_of_pairs_does_not_matter_to_the_contrastive_loss():
+    videos, texts = torch.randn(2, 6, 8)
+    ids, order = torch.tensor([0, 1, 1, 2, 3, 3]), torch.randperm(6)
+    torch.testing.assert_close(
+        contrastive_loss(videos[order], texts[order], 10.0, ids[order]),
+        contrastive_loss(videos, texts, 10.0, ids),
+    )
+
+
+def test_every_word_of_a_caption_is_predicted_from_those_before_it_to_the_end_token():
+    tokens = torch.tensor([[8, 3, 5, 9, 0, 0], [8, 2, 9, 0, 0, 0]])
+    logits = torch.randn(2, 5, 10)
+    single = [
+        F.cross_entropy(logits[text, place], tokens[text, place + 1])
+        for text, places in ((0, 3), (1, 2))
+        for place in range(places)
+    ]
+    torch.testing.assert_close(caption_loss(logits, tokens), torch.stack(single).mean())
+    # Neither what stands for the words after the end, nor what pads it, matters.
+    logits[0, 3:] = logits[1, 2:] = 100.0
+    tokens[0, 4:] = tokens[1, 3:] = 9
+    torch.testing.assert_close(caption_loss(logits, tokens), torch.stack(single).mean())
+
+
+@pytest.mark.parametrize("read", [4, 5, 6])
+def test_a_caption_loss_takes_as_many_places_as_were_read(read: int):
+    tokens, logits = torch.tensor([[8, 3, 5, 9, 0, 0]]), torch.randn(1, 6, 10)
+    torch.testing.assert_close(caption_loss(logits[:, :read], tokens), caption_loss(logits, tokens))

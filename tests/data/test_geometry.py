@@ -53,3 +53,14 @@ def test_xclip_rounds_to_the_nearest_pixel_and_steps_by_whole_pixels():
     assert starts == {"videomae": [0, 37, 75], "xclip": [0, 37, 74]}
     assert spread_crop_boxes(256, 455, 224, 1, "xclip") == [(16, 115, 224, 224)]
     assert spread_crop_boxes(256, 455, 224, 1) == [(16, 116, 224, 224)]
+
+
+def test_uniformerv2_rounds_places_up_and_sizes_down():
+    lefts = [left for _, left, _, _ in spread_crop_boxes(32, 45, 32, 3, "uniformerv2")]
+    assert lefts == [0, 7, 13]
+    assert spread_crop_boxes(256, 455, 224, 1, "uniformerv2") == [(16, 116, 224, 224)]
+    assert center_crop_offset(45, 32, "uniformerv2") == 7
+    assert short_side_size(240, 320, 224, "uniformerv2") == (224, 298)
+    # Exactly 224 · 549 / 252 = 488, which floats miss; a frame of the right size stays.
+    assert short_side_size(252, 549, 224, "uniformerv2") == (224, 487)
+    assert short_side_size(224, 341, 224, "uniformerv2") == (224, 341)

@@ -66,3 +66,12 @@ def test_every_plan_makes_clips_of_a_picture(picture: Path, sampling: str, num_f
     )
     for dataset in (learned, judged):
         assert dataset[0, 0].pixels.shape == (1, 3, num_frames, 16, 16)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_folder_of_folders_of_pictures_is_not_one_video(tmp_path: Path):
+    (tmp_path / "videos" / "first").mkdir(parents=True)
+    write_picture(tmp_path / "videos" / "first" / "1.png", moving_pictures(1)[0])
+    with pytest.raises(
+        VideoError, match=r"no \.jpg or \.png pictures; its subfolders do \(.*first\): give those"
+    ):
+        len(Video(tmp_path / "videos"))

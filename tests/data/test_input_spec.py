@@ -16,7 +16,7 @@ def test_counts_must_be_at_least_one(name: str):
         replace(SPEC, **{name: 0})
 
 
-@pytest.mark.parametrize("sampling", ["dense", "segments", "uniform", "middles"])
+@pytest.mark.parametrize("sampling", ["dense", "segments", "uniform", "middles", "starts", "end_to_end"])
 def test_plans_give_the_clips_that_the_spec_names(sampling: str):
     spec = replace(SPEC, sampling=sampling)
     assert spec.training_plan()(40, counter_generator(0)).shape == (1, 8)
@@ -29,7 +29,7 @@ def test_plans_give_the_clips_that_the_spec_names(sampling: str):
         assert torch.equal(drawn, spec.training_plan()(40, counter_generator(0)))
 
 
-@pytest.mark.parametrize("sampling", ["dense", "segments", "uniform", "middles"])
+@pytest.mark.parametrize("sampling", ["dense", "segments", "uniform", "middles", "starts", "end_to_end"])
 @pytest.mark.parametrize("length", [1, 5, 16, 17, 200])
 def test_plans_never_leave_the_video(sampling: str, length: int):
     spec = replace(SPEC, sampling=sampling)
@@ -60,3 +60,11 @@ def test_a_single_clip_is_never_drawn():
 def test_clips_that_no_test_draws_are_refused(sampling: str):
     with pytest.raises(ConfigError, match=f"random_clips .* sampling={sampling}"):
         replace(SPEC, sampling=sampling, random_clips=True)
+
+
+def test_frames_that_become_squares_as_a_whole_have_one_view():
+    spec = replace(SPEC, num_crops=1, stretch=True)
+    assert spec.test_transform().stretch
+    for change in ({"num_crops": 3}, {"short_side": 20}):
+        with pytest.raises(ConfigError, match="stretch leaves nothing to crop"):
+            replace(spec, **change)

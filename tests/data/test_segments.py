@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tubelet.data.segments import (
+    EndToEnd,
     EqualIntervals,
     EvenSegments,
     MiddleSegments,
+    SegmentStarts,
     UniformSegments,
     frames_at_rate,
 )
@@ -108,6 +110,46 @@ def test_a_video_shorter_than_a_clip_of_middles_is_spread_over_it():
         MiddleSegments(num_frames=8, strict=True)(3)
 
 
+@given(length=st.integers(1, 300), num_frames=st.integers(1, 40), num_clips=st.integers(1, 4))
+def test_starts_are_whole_steps_apart_and_stay_in_the_video(length: int, num_frames: int, num_clips: int):
+    clips = SegmentStarts(num_frames=num_frames, num_clips=num_clips)(length)
+    assert clips.shape == (num_clips, num_frames)
+    assert 0 <= int(clips.min()) <= int(clips.max()) < length
+    assert int(clips[0, 0]) == 0
+    if length >= num_frames:
+        assert set(clips.diff(dim=1).flatten().tolist()) <= {length // num_frames}
+        assert (clips.diff(dim=0) < length / num_frames).all()
+
+
+def test_a_video_shorter_than_a_clip_of_starts_gives_every_frame_and_repeats_the_last():
+    assert SegmentStarts(num_frames=5)(3).tolist() == [[0, 1, 2, 2, 2]]
+    with pytest.raises(VideoError):
+        SegmentStarts(num_frames=5, strict=True)(3)
+
+
+def test_starts_draw_from_each_segment_and_never_from_the_rest():
+    plan = SegmentStarts(num_frames=3, num_clips=4)
+    clips = torch.cat([plan(11, torch.Generator().manual_seed(seed)) for seed in range(50)])
+    assert clips.shape == (200, 3)
+    assert [set(column.tolist()) for column in clips.T] == [{0, 1, 2}, {3, 4, 5}, {6, 7, 8}]
+
+
+@given(length=st.integers(1, 300), num_frames=st.integers(2, 40), num_clips=st.integers(1, 4))
+def test_clips_from_end_to_end_open_and_close_the_video(length: int, num_frames: int, num_clips: int):
+    clips = EndToEnd(num_frames=num_frames, num_clips=num_clips)(length)
+    assert clips.shape == (num_clips, num_frames)
+    assert (int(clips[0, 0]), int(clips[-1, -1])) == (0, length - 1)
+    assert (clips.diff(dim=1) >= 0).all()
+    assert (clips.diff(dim=0) >= 0).all()
+
+
+def test_frames_from_end_to_end_are_drawn_as_those_of_uniform_segments():
+    plans = EndToEnd(num_frames=6), UniformSegments(num_frames=6)
+    drawn = [plan(40, torch.Generator().manual_seed(3)) for plan in plans]
+    assert torch.equal(*drawn)
+    assert EndToEnd(num_frames=1)(9).tolist() == [[0]]
+
+
 def test_the_number_of_frames_at_a_rate_follows_the_length():
     assert frames_at_rate(300, fps=30.0, frames_per_second=2.0).tolist()[:3] == [8, 22, 38]
     assert len(frames_at_rate(300, fps=30.0, frames_per_second=2.0)) == 20
@@ -121,6 +163,9 @@ def test_the_number_of_frames_at_a_rate_follows_the_length():
         (lambda: frames_at_rate(0, fps=25.0, frames_per_second=1.0), VideoError),
         (lambda: UniformSegments(num_frames=0), ConfigError),
         (lambda: EqualIntervals(num_frames=0), ConfigError),
+        (lambda: SegmentStarts(num_frames=0), ConfigError),
+        (lambda: EndToEnd(num_frames=8, num_clips=0), ConfigError),
+        (lambda: EndToEnd(num_frames=8, strict=True)(7), VideoError),
     ],
 )
 def test_nonsense_is_refused(make: Callable[[], object], error: type[Exception]):

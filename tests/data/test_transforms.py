@@ -173,6 +173,14 @@ def test_one_evaluation_crop_is_the_centre_and_three_span_the_long_side():
         assert torch.equal(three[2], resized[..., -24:, -24:].transpose(0, 1))
 
 
+def test_stretched_frames_are_whole_whatever_their_shape():
+    pixels = random_frames(2, 3, 40, 57)
+    views = EvalTransform(image_size=24, stretch=True)(pixels)
+    assert torch.equal(views[0].transpose(0, 1), resize(pixels, 24, 24, antialias=False))
+    square = random_frames(2, 3, 40, 40)
+    assert torch.equal(*(EvalTransform(image_size=24, stretch=stretch)(square) for stretch in (True, False)))
+
+
 def test_model_values_are_normalised_per_channel():
     clip = torch.zeros(3, 1, 1, 1, dtype=torch.uint8)
     clip[1] = 255
@@ -227,6 +235,12 @@ def test_frames_that_are_no_frames_are_named(pixels: Tensor, message: str):
         (MultiscaleTransform, {"image_size": 8, "num_views": 0}, "num_views must be 1 or more, found 0"),
         (EvalTransform, {"image_size": 8, "num_crops": 0}, "num_crops must be 1 or more, found 0"),
         (EvalTransform, {"image_size": 8, "short_side": 7}, "give a short_side that is at least image_size"),
+        (EvalTransform, {"image_size": 8, "stretch": True, "num_crops": 3}, "stretch leaves nothing to crop"),
+        (
+            EvalTransform,
+            {"image_size": 8, "stretch": True, "short_side": 9},
+            "stretch leaves nothing to crop",
+        ),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(make, settings: dict, message: str):

@@ -223,7 +223,7 @@ BROKEN = {
     "pipe": (lambda d: pipe(d / "fifo.mp4"), "not a regular file"),
     "device": (lambda d: Path("/dev/zero"), "not a regular file"),
     "NUL in the name": (lambda d: "a\0b.mp4", "cannot be opened"),
-    "address": (lambda d: "http://127.0.0.1:9/clip.mp4", "no such file"),
+    "address": (lambda d: "http://127.0.0.1:9/clip.mp4", "no such file, and addresses are not read"),
     "protocol": (lambda d: "concat:/etc/hostname|/etc/passwd", "no such file"),
     "folder without pictures": (lambda d: folder(d / "folder"), "no .jpg or .png"),
     "no pictures in the file": (lambda d: without_data(d / "hollow.mp4"), "."),

@@ -1,6 +1,7 @@
 """Labels become texts: what is read, what is said about it, and that texts belong to their model."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tubelet.inference.label_texts import NEUTRAL_TEXTS, label_texts
 from tubelet.inference.load import LoadedModel, load
 from tubelet.models.clip import ClipConfig
 from tubelet.models.text_cache import TextCache
-from tubelet.text.prompts import KINETICS_TEMPLATES, ensemble
+from tubelet.text.prompts import KINETICS_TEMPLATES, Wording, ensemble
 from tubelet.text.tokenizer import ClipTokenizer, clip_tokenizer
 from tubelet.weights.files import save_checkpoint
 
@@ -42,6 +43,17 @@ def test_labels_can_be_read_as_they_are(loaded: LoadedModel):
     texts = label_texts(loaded, ["ApplyEyeMakeup"], clean=False, neutral=["a video"])
     assert texts.read == ("ApplyEyeMakeup",)
     torch.testing.assert_close(texts.embeddings, embedded(loaded, "applyeyemakeup", "a video"))
+
+
+def test_the_models_own_classes_are_read_as_in_its_training(loaded: LoadedModel):
+    def read(*, spoken: bool, clean: bool | None = None) -> tuple[str, ...]:
+        trained = replace(loaded, labels=("ApplyLipstick", "b"), wording=Wording(spoken=spoken))
+        return label_texts(trained, ["ApplyLipstick", "SkiJump"], clean=clean).read
+
+    assert read(spoken=False) == ("ApplyLipstick", "Ski Jump")
+    assert read(spoken=True) == ("Apply Lipstick", "Ski Jump")
+    assert read(spoken=False, clean=True) == ("Apply Lipstick", "Ski Jump")
+    assert read(spoken=True, clean=False) == ("ApplyLipstick", "SkiJump")
 
 
 def test_none_and_nan_are_labels(loaded: LoadedModel):

@@ -15,10 +15,12 @@ from tests.inference.words import INPUT_TINY, XCLIP_TINY, load_xclip, save_xclip
 from tubelet.data.transforms import to_model
 from tubelet.data.video import Video
 from tubelet.errors import ConfigError
+from tubelet.inference import named_classes
 from tubelet.inference.label_texts import NEUTRAL_TEXTS, label_texts
 from tubelet.inference.load import LoadedModel
 from tubelet.inference.open_vocabulary import classify_words
 from tubelet.inference.thresholds import Thresholds
+from tubelet.inference.timeline import timeline
 from tubelet.models.xclip import mean_pooled
 from tubelet.weights.files import read_checkpoint, save_checkpoint
 
@@ -137,14 +139,27 @@ def test_texts_of_another_model_are_refused(loaded: LoadedModel, tmp_path: Path,
         classify_words(other, video, label_texts(loaded, LABELS))
 
 
-def test_thresholds_of_other_scores_are_refused(loaded: LoadedModel, video: Path):
+def test_thresholds_of_other_scores_are_refused(loaded: LoadedModel, video: Path, tmp_path: Path):
     texts = label_texts(loaded, LABELS)
-    made = Thresholds(setting=texts.setting(prompted=True))
+    made = Thresholds(setting=texts.setting(loaded, prompted=True))
     classify_words(loaded, video, texts, thresholds=made)
     with pytest.raises(ConfigError, match="prompted is True there and False here"):
         classify_words(loaded, video, texts, thresholds=made, prompted=False)
     with pytest.raises(ConfigError, match="templates is "):
         classify_words(loaded, video, label_texts(loaded, LABELS, templates="ucf"), thresholds=made)
+    with pytest.raises(ConfigError, match="windows is False there and True here"):
+        timeline(loaded, video, texts, window=1.0, thresholds=made)
+    fewer = replace(loaded, input=replace(loaded.input, num_crops=1))
+    with pytest.raises(ConfigError, match=r"input\.num_crops is 3 there and 1 here"):
+        classify_words(fewer, video, texts, thresholds=made)
+    # A config that changes no shape changes scores as well.
+    heads = replace(XCLIP_TINY, prompt_num_heads=4)
+    save_checkpoint(
+        tmp_path, replace(read_checkpoint(save_xclip(tmp_path / "same")), config=heads, labels=())
+    )
+    other = tubelet.load(tmp_path)
+    with pytest.raises(ConfigError, match="model is "):
+        classify_words(other, video, label_texts(other, LABELS), thresholds=made)
 
 
 def test_a_result_becomes_plain_values_and_says_its_answer(loaded: LoadedModel, video: Path):
@@ -169,3 +184,20 @@ def test_a_model_trained_with_names_classifies_by_them(tmp_path: Path, video: Pa
     logits = model.logit_scale.exp() * expected_cosines(named, video, texts, prompted=True)
     expected = dict(zip(LABELS, logits.softmax(dim=1).mean(dim=0).tolist(), strict=True))
     assert dict(zip(result.labels, result.scores, strict=True)) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_models_own_names_are_embedded_for_the_first_video_only(
+    tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch
+):
+    made = read_checkpoint(save_xclip(tmp_path / "any", seed=7))
+    save_checkpoint(tmp_path / "named", replace(made, labels=tuple(LABELS)))
+    named = tubelet.load(tmp_path / "named")
+    first = tubelet.classify(named, video)
+    model: Any = named.model
+    with monkeypatch.context() as patched:
+        patched.setattr(model, "text_features", lambda _: pytest.fail("embedded again"))
+        patched.setattr(named_classes, "class_tokens", lambda *_: pytest.fail("tokens made again"))
+        assert tubelet.classify(named, video) == first
+    with torch.no_grad():
+        model.text.proj.weight.neg_()
+    assert tubelet.classify(named, video) != first

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tests.inference.words import XCLIP_TINY, load_xclip
@@ -191,11 +193,61 @@ def test_a_folder_that_is_no_index_or_a_damaged_one_is_an_error(
     names = tmp_path / "index.json"
     plain = json.loads(names.read_text())
     names.write_text(json.dumps({**plain, "paths": plain["paths"][:1]}))
-    with pytest.raises(DataError, match="2 vectors for 1 videos"):
+    with pytest.raises(
+        DataError, match=r"damaged index \(vectors of shape \(2, 16\) for 1 videos\); make it anew"
+    ):
         load_index(tmp_path)
+    for spoilt in (
+        {**plain, "paths": "ab"},
+        {**plain, "paths": [1, 2]},
+        {**plain, "failures": 3},
+        {"paths": plain["paths"]},
+        plain["paths"],
+    ):
+        names.write_text(json.dumps(spoilt))
+        with pytest.raises(DataError, match="damaged index"):
+            load_index(tmp_path)
     names.write_text("{")
     with pytest.raises(DataError, match="damaged index"):
         load_index(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "says"),
+    [
+        ("embeddings", lambda kept: kept[0], r"vectors of shape \(16,\) for 2 videos"),
+        ("embeddings", lambda kept: kept * torch.nan, "vectors that are not all numbers"),
+        ("embeddings", lambda kept: kept.long(), "vectors that are not all numbers"),
+        ("places", lambda kept: kept[:1], r"places of shape \(1, 4, 16\) for vectors of \(2, 16\)"),
+        ("places", lambda kept: kept[..., :3], "places of shape"),
+    ],
+)
+def test_vectors_that_do_not_fit_are_an_error(
+    loaded: LoadedModel,
+    videos: list[str],
+    tmp_path: Path,
+    name: str,
+    spoil: Callable[[Tensor], Tensor],
+    says: str,
+):
+    index_videos(loaded, videos[:2], keep_places=True).save(tmp_path)
+    tensors = load_file(tmp_path / "index.safetensors")
+    tensors[name] = spoil(tensors[name]).contiguous()
+    save_file(tensors, tmp_path / "index.safetensors")
+    with pytest.raises(DataError, match=says):
+        load_index(tmp_path)
+
+
+def test_vectors_of_other_dimensions_than_the_models_are_an_error(loaded: LoadedModel, index: VideoIndex):
+    with pytest.raises(DataError, match="its vectors have 5 numbers each and the model's 16"):
+        search(loaded, replace(index, embeddings=index.embeddings[:, :5]), "red")
+
+
+def test_progress_is_told_video_by_video(loaded: LoadedModel, videos: list[str], tmp_path: Path):
+    seen: list[tuple[int, int]] = []
+    several = [videos[0], tmp_path / "gone.mp4", videos[0]]
+    index_videos(loaded, several, on_progress=lambda *counts: seen.append(counts))
+    assert seen == [(1, 2), (2, 2)]
 
 
 @pytest.mark.parametrize(("top", "rerank"), [(0, 0), (1, -1)])

@@ -1,5 +1,6 @@
 """Segments by hysteresis: where they begin, what they survive, and what is dropped."""
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -75,3 +76,10 @@ def test_levels_in_the_wrong_order_are_refused():
         Hysteresis(low=0.1)
     with pytest.raises(ConfigError, match="merge_gap is -1"):
         Hysteresis(merge_gap=-1.0)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", ["high", "low", "merge_gap", "shortest"])
+def test_rules_are_made_of_numbers(name: str, number: float):
+    with pytest.raises(ConfigError, match=rf"{name} is {number}; it must be a number"):
+        Hysteresis(**{name: number})

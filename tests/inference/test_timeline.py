@@ -1,6 +1,8 @@
 """Windows over a long video: which frames they see, how often those are decoded, and what comes out."""
 
 import math
+import os
+import shutil
 from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
@@ -55,7 +57,15 @@ def test_windows_see_all_of_a_video_and_nothing_else(duration: float, window: fl
 
 @pytest.mark.parametrize(
     ("window", "hop", "says"),
-    [(0.0, 1.0, "window is 0"), (2.0, -1.0, "hop is -1"), (math.nan, 1.0, "window"), (2.0, 3.0, "unseen")],
+    [
+        (0.0, 1.0, "window is 0"),
+        (2.0, -1.0, "hop is -1"),
+        (math.nan, 1.0, "window"),
+        (2.0, 3.0, "unseen"),
+        (2.0, 1e-5, "are 700001 in a video of 9 s; the most are 50000"),
+        (1e-9, 1e-9, "are 9000001000 in a video"),
+        (2.0, 5e-324, "are inf in a video"),
+    ],
 )
 def test_windows_that_make_no_sense_are_refused(window: float, hop: float, says: str):
     with pytest.raises(ConfigError, match=says):
@@ -130,6 +140,14 @@ def test_segments_cover_the_cells_that_reach_the_threshold(
     assert any(s.label == LABELS[0] for s in found.segments)
 
 
+@pytest.mark.parametrize(("window", "hop"), [(2.0, 0.05), (0.1, None)])
+def test_windows_faster_than_frames_are_refused(
+    loaded: LoadedModel, texts: LabelTexts, long: Path, window: float, hop: float | None
+):
+    with pytest.raises(ConfigError, match=r"open every 0\.05 s .*long\.mp4 are 0\.1 s apart or more"):
+        timeline(loaded, long, texts, window=window, hop=hop)
+
+
 def test_a_video_shorter_than_a_window_is_one(loaded: LoadedModel, texts: LabelTexts, tmp_path: Path):
     video = write_video(tmp_path / "short.mp4", 2)
     found = timeline(loaded, video, texts, window=10.0)
@@ -173,6 +191,25 @@ def test_the_picture_has_a_row_per_label_its_segments_and_frames(
     assert len(shapes(svg, "image")) > 3
     assert "running &amp; jumping: 0:00 to 0:09" in svg
     assert "prefers-color-scheme: dark" in svg
+
+
+def test_names_of_any_letters_make_a_picture(loaded: LoadedModel, long: Path, tmp_path: Path):
+    video = tmp_path / os.fsdecode(b"caf\xe9 \a.mp4")
+    shutil.copy(long, video)
+    texts = label_texts(loaded, ["run\x00ning", "走" * 40], truncate=True)
+    found = timeline(loaded, video, texts, window=4.0, thresholds=Thresholds(default=-2.0))
+    svg = draw_timeline(found, video)
+    svg.encode("utf-8")
+    said = [text.text for text in shapes(svg, "text")]
+    assert "run\ufffdning" in said
+    assert "走" * 14 + "…" in said
+
+
+def test_labels_that_are_the_same_have_rows_of_their_own(loaded: LoadedModel, long: Path):
+    found = timeline(loaded, long, ["run", "run"], window=4.0, thresholds=Thresholds(default=-2.0))
+    assert [(segment.label, segment.index) for segment in found.segments] == [("run", 0), ("run", 1)]
+    first, second = shapes(draw_timeline(found, long), "rect", "shown")
+    assert first.get("y") != second.get("y")
 
 
 def test_of_many_labels_the_picture_has_the_most_shown(loaded: LoadedModel, long: Path):

@@ -1,15 +1,19 @@
 """Embeddings of texts are kept as long as they are true, and no longer."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tests.inference.words import XCLIP_TINY
-from tubelet.models.text_cache import TextCache, digest, embedded, fingerprint
+from tubelet.errors import DataError
+from tubelet.models import text_cache
+from tubelet.models.text_cache import TextCache, bit_sum, digest, embedded, fingerprint
 from tubelet.models.xclip import XCLIP
 from tubelet.text.tokenizer import ClipTokenizer
 
@@ -46,6 +50,20 @@ def test_changed_weights_are_noticed_however_they_were_changed(
     assert fingerprint(model.text) == before
     change(model.text.get_parameter(part))
     assert fingerprint(model.text) != before
+
+
+def test_bits_of_any_type_and_length_count():
+    for tensor in (
+        torch.zeros(3),
+        torch.zeros(2),
+        torch.zeros(()),
+        torch.zeros(5, dtype=torch.bfloat16),
+        torch.ones(9)[1:],
+    ):
+        before = bit_sum(tensor).clone()
+        tensor.view(-1)[-1] += 1
+        assert bit_sum(tensor) != before
+    assert bit_sum(torch.zeros(0)) == 0
 
 
 def test_constant_weights_with_other_signs_are_other_weights():
@@ -130,9 +148,49 @@ def test_texts_embedded_in_inference_mode_can_be_trained_with(model: XCLIP):
     model(torch.randn(1, 3, 4, 32, 32), cache(model, tokens)).sum().backward()
 
 
-def test_a_file_with_other_texts_is_not_believed(model: XCLIP, tmp_path: Path):
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda texts: texts[:1].clone(),
+        lambda texts: texts[:, :-1].clone(),
+        lambda texts: texts.double(),
+        lambda texts: torch.full_like(texts, torch.nan),
+    ],
+    ids=["fewer texts", "fewer dimensions", "another type", "no numbers"],
+)
+def test_a_file_with_other_embeddings_is_not_believed(
+    spoil: Callable[[Tensor], Tensor], model: XCLIP, tmp_path: Path
+):
     tokens = ClipTokenizer()(["run", "jump"], 16)
     first = TextCache(tmp_path)(model, tokens)
     (file,) = tmp_path.iterdir()
-    save_file({"texts": first[:1].clone()}, file)
+    save_file({"texts": spoil(first)}, file)
     assert torch.equal(TextCache(tmp_path)(model, tokens), first)
+
+
+def test_a_folder_that_takes_no_files_is_an_error_that_names_it(
+    model: XCLIP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    tokens = ClipTokenizer()(["run"], 16)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"cannot be kept in .*file/folder \("):
+        TextCache(tmp_path / "file" / "folder")(model, tokens)
+
+    def full(tensors: dict[str, Tensor], path: Path) -> None:
+        path.write_text("half")
+        raise SafetensorError("no space left")
+
+    monkeypatch.setattr(text_cache, "save_file", full)
+    with pytest.raises(DataError, match=r"cannot be kept in .*full \(no space left\)"):
+        TextCache(tmp_path / "full")(model, tokens)
+    assert not list((tmp_path / "full").iterdir())
+
+
+def test_threads_share_a_folder_and_a_cache(model: XCLIP, tmp_path: Path):
+    tokens = [ClipTokenizer()([word], 16) for word in ("run", "jump", "hop")] * 8
+    cache = TextCache(tmp_path, most=1)
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda each: cache(model, each), tokens))
+    for each, texts in zip(tokens, found, strict=True):
+        assert torch.equal(texts, embedded(model, each))
+    assert len(list(tmp_path.iterdir())) == 3

@@ -241,11 +241,24 @@ def test_class_tokens_alone_are_the_class_tokens():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_whole_models_run_in_half_precision(dtype: torch.dtype):
+def test_whole_models_run_in_half_precision_but_for_their_logits(dtype: torch.dtype):
     model = xclip().to(dtype)
     logits = model(clips(6).to(dtype), model.text_features(words()))
-    assert logits.dtype == dtype
+    assert model.features(clips(6).to(dtype)).dtype == dtype
+    assert logits.dtype == torch.float32
     assert logits.isfinite().all()
+
+
+def test_mixed_precision_leaves_logits_apart_that_are_apart():
+    model = xclip()
+    with torch.no_grad():
+        model.logit_scale.fill_(4.6)
+    video, texts = model.video_features(clips(2)), torch.randn(400, TINY.embed_dim)
+    expected = model.logits(video, texts, prompted=False)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model.logits(video, texts, prompted=False)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -258,6 +271,7 @@ def test_whole_models_run_in_half_precision(dtype: torch.dtype):
         ({"prompt_depth": -1}, "prompt_depth is -1"),
         ({"num_frames": 0}, "num_frames is 0"),
         ({"drop_path": 1.0}, r"drop_path 1\.0 is not a share"),
+        ({"time_scale": 2.0}, r"time_scale 2\.0 is not a deviation"),
     ],
 )
 def test_configs_that_make_no_model_are_refused(changes: dict[str, Any], message: str):

@@ -7,10 +7,14 @@ import pytest
 from tests.parity import (
     kinds_clip,
     kinds_clip_text,
+    kinds_internvideo,
+    kinds_internvideo_data,
     kinds_pixels,
     kinds_protocols,
     kinds_sampling,
     kinds_training,
+    kinds_uniformerv2,
+    kinds_viclip,
     kinds_videomae,
     kinds_videomamba,
     kinds_xclip,
@@ -26,12 +30,27 @@ CHECKS = {
     **kinds_videomamba.CHECKS,
     **kinds_clip.CHECKS,
     **kinds_clip_text.CHECKS,
+    **kinds_internvideo.CHECKS,
     **kinds_protocols.CHECKS,
+    **kinds_uniformerv2.CHECKS,
+    **kinds_viclip.CHECKS,
+    **kinds_internvideo_data.CHECKS,
     **kinds_xclip.CHECKS,
     **kinds_xclip_data.CHECKS,
 }
 # Recorded ahead of the code: video-text retrieval is not built yet.
-TO_COME = ("videomamba.multimodal", "retrieval.metrics", "retrieval.rerank")
+TO_COME = (
+    "actionformer.model",
+    "losses.evidential",
+    "metrics.ava_frame_map",
+    "metrics.temporal_map",
+    "metrics.temporal_nms",
+    "metrics.temporal_score_fusion",
+    "retrieval.metrics",
+    "retrieval.metrics_internvideo",
+    "retrieval.rerank",
+    "videomamba.multimodal",
+)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

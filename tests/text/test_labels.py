@@ -64,6 +64,19 @@ def test_labels_on_a_command_line_stand_between_commas():
             parse_labels(text)
 
 
+@pytest.mark.parametrize("text", ['"unclosed, quote', '"slip", "fall', '"slip" twice, fall'])
+def test_quotes_stand_around_a_whole_label(text: str):
+    with pytest.raises(DataError, match=r"cannot be told apart .*double quotes stand around a whole label"):
+        parse_labels(text)
+    assert parse_labels('a 5" nail, run') == ['a 5" nail', "run"]
+
+
+def test_a_quote_that_is_not_closed_swallows_no_rows_of_a_table(tmp_path: Path):
+    (tmp_path / "labels.csv").write_text('name\nrun\n"jump\nfall\n', encoding="utf-8")
+    with pytest.raises(DataError, match="cannot be read as a table"):
+        read_labels(tmp_path / "labels.csv")
+
+
 def test_a_file_has_a_label_per_line(tmp_path: Path):
     file = tmp_path / "labels.txt"
     file.write_bytes("\ufeffNone\r\nnan\r\n\r\ncafé, outdoors\r\nNone\r\n".encode())

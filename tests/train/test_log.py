@@ -2,6 +2,7 @@ import json
 from io import StringIO
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from tubelet.train.log import MetricsLog, ProgressBar, read_metrics
@@ -55,3 +56,21 @@ def test_a_terminal_gets_a_bar():
         bar.update(5)
     assert "testing" in text.getvalue()
     assert "5/5" in text.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_names_are_neither_markup_nor_pictures_nor_commands(terminal: bool):
+    text = StringIO()
+    with ProgressBar("", 1, Console(file=text, width=100, force_terminal=terminal)) as bar:
+        bar.stage("[red]:cat:[/].mp4 \x1b]0;title\x07", 2)
+        bar.update(2, "exp[/]ort :dog:")
+    shown = text.getvalue()
+    assert "[red]:cat:[/].mp4 �]0;title�" in shown
+    assert "exp[/]ort :dog:" in shown
+
+
+def test_plain_output_does_not_fold():
+    text = StringIO()
+    with ProgressBar("a" * 60, 1, Console(file=text, width=40)) as bar:
+        bar.update(1)
+    assert text.getvalue() == f"{'a' * 60}: 1/1\n"

@@ -3,9 +3,11 @@
 from typing import Any
 
 from tests.weights.manifest_files import Manifest
-from tubelet.models import videomae, videomamba, videomamba_pretrain
+from tests.weights.manifest_internvideo import internvideo_config
+from tubelet.models import uniformerv2, videomae, videomamba, videomamba_pretrain
 from tubelet.models.clip import ClipConfig, ImageTowerConfig, TextTowerConfig
 from tubelet.models.detector import DetectorConfig
+from tubelet.models.viclip import ViCLIPConfig
 from tubelet.models.xclip import XCLIPConfig
 from tubelet.weights import xclip
 from tubelet.weights.videomae import config_from_hf
@@ -23,6 +25,12 @@ def config_of(manifest: Manifest) -> Any:
         return config_from_hf({**facts, "architectures": [facts["architecture"]]})
     if "bimamba" in facts.get("vision", facts):
         return videomamba_config(facts.get("vision", facts))
+    if manifest.name.startswith("internvideo1__"):
+        return internvideo_config(manifest)
+    if "text_width" in facts and "resolution" in facts:
+        return viclip_config(facts)
+    if "no_lmhra" in facts:
+        return uniformerv2_config(facts)
     if "mit_layers" in facts:
         return xclip_config(facts)
     if "vision_patch_size" in facts:
@@ -66,6 +74,51 @@ def xclip_config(facts: dict[str, Any]) -> XCLIPConfig:
         prompt_scale=float(facts["prompts_alpha"]),
         drop_path=float(facts["droppath"]),
     )
+
+
+def viclip_config(facts: dict[str, Any]) -> ViCLIPConfig:
+    return ViCLIPConfig(
+        image=ImageTowerConfig(
+            dim=facts["width"],
+            depth=facts["layers"],
+            num_heads=facts["heads"],
+            embed_dim=facts["embed_dim"],
+            image_size=facts["resolution"],
+            tubelet=(1, facts["patch"], facts["patch"]),
+        ),
+        text=TextTowerConfig(
+            dim=facts["text_width"],
+            depth=facts["text_layers"],
+            num_heads=facts["text_heads"],
+            embed_dim=facts["embed_dim"],
+            vocab_size=facts["vocab"],
+            context_length=facts["context_length"],
+        ),
+        num_frames=facts["frames"],
+    )
+
+
+def uniformerv2_config(facts: dict[str, Any]) -> uniformerv2.ClassifierConfig:
+    """By the official constructor's arguments; the published drop path follows from what a model is for."""
+    motion = facts["temporal_downsample"]
+    encoder = uniformerv2.EncoderConfig(
+        dim=facts["width"],
+        depth=facts["layers"],
+        num_heads=facts["heads"],
+        patch_size=facts["patch_size"],
+        image_size=facts["input_resolution"],
+        num_frames=facts["t_size"],
+        temporal_stride=2 if motion else 1,
+        local_relations=0 if facts["no_lmhra"] else 1 + facts["double_lmhra"],
+        relation_reduction=float(facts["dw_reduction"]),
+        global_layers=tuple(facts["return_list"]),
+        global_num_heads=None if facts["n_head"] == facts["heads"] else facts["n_head"],
+        global_mlp_ratio=float(facts.get("mlp_factor", 4)),
+        frozen_backbone=facts["frozen"],
+        drop_path=0.2 if motion else 0.0,
+        global_drop_path=0.4 if motion else 0.0,
+    )
+    return uniformerv2.ClassifierConfig(encoder=encoder, num_classes=facts["num_classes"])
 
 
 def videomae_config(facts: dict[str, Any]) -> Any:

@@ -17,6 +17,8 @@ from torch import Tensor
 # What different manifests call the number of parameters, and keys that may be there as well.
 COUNTS = ("num_params", "n_elements", "total_params")
 EXTRAS = ("optional_extra_keys", "optional_legacy_keys")
+# A part that a file may have or lack, and numbers of parameters in millions.
+PARTS = ("optional_keys", "params_M", "params_caption_decoder_M")
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,13 @@ def read_manifests(folder: Path) -> list[Manifest]:
         found |= json.loads(gzip.decompress(path.read_bytes()))
     if not found:
         raise FileNotFoundError(f"{folder} holds no manifests (*.json or *.json.gz)")
-    return [Manifest(name, facts) for name, facts in sorted(found.items())]
+    # A list of the others may lie beside them.
+    return [Manifest(name, facts) for name, facts in sorted(found.items()) if "keys" in facts]
 
 
 def pack(folder: Path, packed: Path) -> None:
     """Write what tests need of a folder's manifests into one compressed file, the same bytes every time."""
-    kept = ("config", "keys", *COUNTS, *EXTRAS)
+    kept = ("config", "keys", *COUNTS, *EXTRAS, *PARTS)
     contents = {
         manifest.name: {fact: manifest.facts[fact] for fact in kept if fact in manifest.facts}
         for manifest in read_manifests(folder)

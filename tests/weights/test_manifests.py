@@ -18,7 +18,7 @@ from tubelet.models import architecture_of, build_model, variant
 from tubelet.models.detector import DetectorConfig
 from tubelet.models.videomae import ClassifierConfig
 from tubelet.models.videomamba import PRO_V2, VIDEOMAMBA
-from tubelet.weights import videomae, videomamba
+from tubelet.weights import uniformerv2, videomae, videomamba
 from tubelet.weights.convert import convert_state, recognize
 from tubelet.weights.rules import Rule, rename, to_official, to_ours
 
@@ -87,6 +87,9 @@ def test_the_shapes_of_an_official_file_tell_its_config(manifest: Manifest):
         expected = ClassifierConfig(encoder=expected.encoder, num_classes=expected.num_classes, pool="first")
     if family is videomamba and expected.encoder.mixer == PRO_V2:  # a VideoMamba's keys and shapes
         expected = replace(expected, encoder=replace(expected.encoder, mixer=VIDEOMAMBA))
+    if family is uniformerv2:  # how many frames, no tensor tells
+        frames = uniformerv2.MOTION_FRAMES if expected.encoder.temporal_stride == 2 else uniformerv2.FRAMES
+        expected = replace(expected, encoder=replace(expected.encoder, num_frames=frames))
     assert family.config_from_shapes({**manifest.tensors(), **manifest.extras()}) == expected
 
 

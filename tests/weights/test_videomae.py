@@ -10,7 +10,7 @@ from tubelet.errors import WeightsError
 from tubelet.models import architecture_of, build_model
 from tubelet.models.detector import DetectorConfig
 from tubelet.models.videomae import ClassifierConfig, EncoderConfig, PretrainerConfig
-from tubelet.weights.convert import convert_state
+from tubelet.weights.convert import FAMILIES, convert_state
 from tubelet.weights.rules import to_official
 from tubelet.weights.videomae import (
     AVA_INPUT,
@@ -108,7 +108,7 @@ def test_missing_and_misshapen_keys_are_listed_in_one_line():
 def test_keys_of_something_else_are_not_a_videomae():
     with pytest.raises(
         WeightsError,
-        match=r"a model known here \(VideoMAE, VideoMamba, X-CLIP, CLIP\): conv1\.weight, fc\.bias",
+        match=rf"a model known here \({', '.join(FAMILIES)}\): conv1\.weight, fc\.bias",
     ):
         convert_state({"conv1.weight": torch.zeros(1), "fc.bias": torch.zeros(1)})
     # The image transformers that VideoMAE was written from have a class token.

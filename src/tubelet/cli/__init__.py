@@ -1,6 +1,7 @@
 """The command line: each command hands its arguments to one room and prints what comes back."""
 
 import sys
+from collections.abc import Sequence
 
 # Importing them adds their commands.
 from tubelet.cli import (
@@ -32,6 +33,10 @@ __all__ = [
 ]
 
 
+# Commands of which the same line once more does only what is left.
+RESUMED = ("pretrain", "train", "quickstart", "synth")
+
+
 def main() -> None:
     """Run the command in `sys.argv`. A user's mistake is one line on standard error and exit code 1."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
@@ -48,5 +53,13 @@ def main() -> None:
             raise
         fail(f"{error.filename or 'the system'}: {error.strerror or error}")
     except KeyboardInterrupt:
-        err.print("interrupted; a run goes on from its last saved state with the same command")
+        goes_on = "; the same command goes on from what it last saved" if resumes(arguments) else ""
+        err.print(f"interrupted{goes_on}", soft_wrap=True)
         raise SystemExit(130) from None
+
+
+def resumes(arguments: Sequence[str]) -> bool:
+    """Whether a command that is cut short goes on where it was when it is given once more."""
+    command = arguments[0] if arguments else ""
+    fine_tunes = any(argument.removeprefix("--method=") == "finetune" for argument in arguments)
+    return command in RESUMED or (command == "few-shot" and fine_tunes)

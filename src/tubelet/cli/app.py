@@ -1,10 +1,11 @@
 """The application that commands belong to, and where they print."""
 
-from cyclopts import App
+from cyclopts import App, Parameter
 from rich.console import Console
 from rich.markup import escape
 
 from tubelet import __version__
+from tubelet.text.printable import printable
 
 app = App(
     name="tubelet",
@@ -12,13 +13,26 @@ app = App(
     version=__version__,
     suppress_keyboard_interrupt=False,
     help_epilogue="`--debug` shows the traceback of an error.",
+    # A file called "[2021] final.mp4" is no JSON.
+    default_parameter=Parameter(json_list=False, json_dict=False),
 )
 
-out = Console()
-err = Console(stderr=True)
+# A label such as :cat: is a text like any other.
+out = Console(emoji=False)
+err = Console(stderr=True, emoji=False)
+
+
+def plain(text: object) -> str:
+    """A text of others' (a label, the name of a file) within markup: it says itself and does nothing."""
+    return escape(printable(str(text)))
+
+
+def say(what: str, text: str) -> None:
+    """One line beside the results, on standard error."""
+    err.print(f"[yellow]{what}:[/] {plain(text)}", highlight=False, soft_wrap=True)
 
 
 def fail(message: str) -> None:
     """Print one line and leave."""
-    err.print(f"[bold red]error:[/] {escape(' '.join(message.split()))}", highlight=False, soft_wrap=True)
+    err.print(f"[bold red]error:[/] {plain(' '.join(message.split()))}", highlight=False, soft_wrap=True)
     raise SystemExit(1)

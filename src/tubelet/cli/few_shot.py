@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
-from rich.markup import escape
 from rich.table import Table
 from torch import nn
 
-from tubelet.cli.app import app, err
+from tubelet.cli.app import app, err, plain, say
 from tubelet.cli.app import out as terminal
 from tubelet.config import read_toml, write_toml
-from tubelet.errors import BackendError, ConfigError
+from tubelet.data.video_files import PICTURE_EXTENSIONS, VIDEO_EXTENSIONS
+from tubelet.errors import BackendError, ConfigError, DataError
 from tubelet.inference.load import LoadedModel, load
 from tubelet.models.text_classifier import TextClassifier, class_tokens
 from tubelet.models.xclip import XCLIP
@@ -90,15 +90,16 @@ def few_shot(
     num_workers
         Processes that read videos.
     """
-    check_words(settings, method, tune_keys, views)
+    check_words(folder, settings, method, shots, tune_keys, views)
     loaded = load(model, device=str(pick_device(device)))
     whole = text_model(loaded, model)
     data = few_shot_data(folder, shots, seed=seed, allow_fewer=allow_fewer)
+    check_words(folder, settings, method, min([shots, *data.lacking.values()]), tune_keys, views)
     if method != "finetune" and (out / "model").exists():
         raise ConfigError(f"{out} holds another run; give another --out, or remove the folder")
     for name, found in data.lacking.items():
         say("note", f"class {name} has only {found} videos")
-    named = read_names(loaded, whole, data) if texts else None
+    named = read_names(loaded, whole, data, method) if texts else None
     lists = write_lists(out / "few_shot", data.splits)
     # A look at the held-out videos during training would cost more than the training, and tempt to choose by it.
     options = RunOptions(
@@ -121,19 +122,24 @@ def few_shot(
     show(figures, zero_shot, method, data, out)
 
 
-def say(what: str, text: str) -> None:
-    """One line beside the results."""
-    err.print(f"[yellow]{what}:[/] {escape(text)}", highlight=False, soft_wrap=True)
-
-
-def check_words(settings: tuple[str, ...], method: str, tune_keys: bool, views: int) -> None:
-    """Raise where an option belongs to another method."""
+def check_words(
+    folder: Path, settings: tuple[str, ...], method: str, shots: int, tune_keys: bool, views: int
+) -> None:
+    """Raise where an option belongs to another method, and what else cannot be had, before anything is read."""
+    if folder.suffix.lower() in VIDEO_EXTENSIONS | PICTURE_EXTENSIONS and not folder.is_dir():
+        raise ConfigError(
+            f"{folder} is a single video; give a folder with one folder of videos per class, or a list of videos"
+        )
     if settings and method != "finetune":
         raise ConfigError(
             f"{settings[0]!r} is a setting of fine-tuning; give --method finetune, or leave it out"
         )
     if tune_keys and method != "adapter":
         raise ConfigError("--tune-keys is for --method adapter")
+    if tune_keys and shots == 1:
+        raise ConfigError(
+            "--tune-keys tunes on shots that are left out, and one per class leaves none; give 2 of each or more"
+        )
     if views < 0 or (views and method == "finetune"):
         raise ConfigError(f"--views {views}: 0 or more random views of a shot, for --method probe or adapter")
 
@@ -149,8 +155,11 @@ def text_model(loaded: LoadedModel, folder: Path) -> XCLIP:
     return loaded.model
 
 
-def read_names(loaded: LoadedModel, model: XCLIP, data: FewShotData) -> TextClassifier | None:
-    """The zero-shot classifier of the classes' names; None, and a note, where it cannot be had."""
+def read_names(loaded: LoadedModel, model: XCLIP, data: FewShotData, method: str) -> TextClassifier | None:
+    """The zero-shot classifier of the classes' names; None, and a note, where it cannot be had.
+
+    A name that no text can be made of, such as a long one, is a DataError where the method learns with names.
+    """
     if not data.splits.classes:
         say("note", "classes have no names; put a classes.txt with one per line beside the lists")
         return None
@@ -160,6 +169,13 @@ def read_names(loaded: LoadedModel, model: XCLIP, data: FewShotData) -> TextClas
         tokens = class_tokens(data.splits.classes, wording, loaded.config.text)
     except BackendError as error:
         say("note", f"the names of classes are not used: {error}")
+        return None
+    except DataError as error:
+        if method == "finetune":  # whose training reads names in any case
+            raise
+        if method == "adapter":
+            raise DataError(f"{error}; --no-texts learns without names") from None
+        say("note", f"there is no zero-shot accuracy by the names of classes: {error}")
         return None
     return TextClassifier(model, tokens.to(loaded.device)).eval()
 
@@ -247,5 +263,5 @@ def show(
             shares = (f"{found[share]:.1%}" for share in ("top1", "mean_class"))
             table.add_row(name, *shares, f"{found['num_videos']:.0f}")
     terminal.print(table)
-    terminal.print(f"judged by {escape(data.splits.note)}", highlight=False, soft_wrap=True)
-    terminal.print(f"model: {escape(str(out / 'model'))}", highlight=False, soft_wrap=True)
+    terminal.print(f"judged by {plain(data.splits.note)}", highlight=False, soft_wrap=True)
+    terminal.print(f"model: {plain(out / 'model')}", highlight=False, soft_wrap=True)

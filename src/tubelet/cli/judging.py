@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.markup import escape
 
-from tubelet.cli.app import app, err, out
+from tubelet.cli.app import app, err, out, say
 from tubelet.cli.figures import show_figures
+from tubelet.cli.files import check_outputs
 from tubelet.config import to_plain
 from tubelet.data.input_spec import InputSpec
 from tubelet.data.manifest import read_annotations
@@ -76,6 +76,7 @@ def evaluate(
     clips, crops
         Other numbers of views per video than the model's own.
     """
+    check_outputs({"--json": how.json_file}, [data])
     loaded = load(model, device=str(pick_device(how.device)))
     check_whole_clips(loaded)
     if not loaded.labels and loaded.values is None and not loaded.reads_texts:
@@ -115,7 +116,7 @@ def evaluate(
             on_progress=bar.update,
         )
     for failure in scores.failures:
-        err.print(f"[yellow]not read:[/] {escape(failure.reason)}", highlight=False)
+        say("not read", failure.reason)
     show_figures(figures)
     out.print(views_of(spec), highlight=False)
     if how.json_file is not None:

@@ -7,11 +7,11 @@ from statistics import mean, stdev
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
-from rich.markup import escape
 from rich.table import Table
 
-from tubelet.cli.app import app, err
+from tubelet.cli.app import app, err, plain, say
 from tubelet.cli.app import out as terminal
+from tubelet.cli.files import check_outputs
 from tubelet.cli.judging import How, Judging, views_of
 from tubelet.config import to_plain
 from tubelet.data.few_shot import draw_few_shot
@@ -59,6 +59,7 @@ def zero_shot(
     spoken
         Part "ApplyLipstick" into words first. Published X-CLIP does not.
     """
+    check_outputs({"--json": how.json_file}, [])
     loaded = load(model, device=str(pick_device(how.device)))
     spec = input_spec(loaded.config, to_plain(loaded.input), settings)
     wording = loaded.wording or Wording()
@@ -80,7 +81,7 @@ def zero_shot(
                 on_progress=bar.update,
             )
         for failure in scores.failures:
-            err.print(f"[yellow]not read:[/] {escape(failure.reason)}", highlight=False)
+            say("not read", failure.reason)
     summary = {
         name: {"mean": mean(values), "deviation": stdev(values)}
         for name in ("top1", "top5")
@@ -147,4 +148,4 @@ def lists_command(
     write_lists(out, found)
     parts = {"classes": found.classes, "videos to learn from": found.train, "to test with": found.test}
     counts = ", ".join(f"{len(part)} {name}" for name, part in parts.items())
-    terminal.print(f"{escape(str(out))}: {counts}", highlight=False, soft_wrap=True)
+    terminal.print(f"{plain(out)}: {counts}", highlight=False, soft_wrap=True)

@@ -4,10 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from rich.markup import escape
 from rich.table import Column, Table
 
-from tubelet.cli.app import app, out
+from tubelet.cli.app import app, out, plain
 from tubelet.config import override, to_plain
 from tubelet.data.manifest import read_class_names
 from tubelet.errors import ConfigError
@@ -63,7 +62,7 @@ def convert_command(
 ) -> None:
     """Turn a published checkpoint into a tubelet folder, or a tubelet folder into a published layout.
 
-    Known are VideoMAE, VideoMamba and VideoMambaPro, X-CLIP and CLIP.
+    Known are VideoMAE, VideoMamba and VideoMambaPro, UniFormerV2, ViCLIP, InternVideo, X-CLIP and CLIP.
 
     Parameters
     ----------
@@ -88,7 +87,7 @@ def convert_command(
                 "--to exports a tubelet folder as it is; it takes no settings, --model or --labels"
             )
         export(read_checkpoint(source), folder, to)
-        out.print(f"{folder}: {to} layout of {source}", highlight=False)
+        out.print(f"{plain(folder)}: {to} layout of {plain(source)}", highlight=False, soft_wrap=True)
         return
     fed = [assignment for assignment in assignments if assignment.startswith("input.")]
     sizes = [assignment for assignment in assignments if assignment not in fed]
@@ -103,6 +102,6 @@ def convert_command(
     save_checkpoint(folder, checkpoint)
     size = sum(tensor.numel() for tensor in checkpoint.state.values())
     architecture = architecture_of(checkpoint.config)
-    out.print(f"{folder}: {architecture} with {size:,} numbers", highlight=False, soft_wrap=True)
+    out.print(f"{plain(folder)}: {architecture} with {size:,} numbers", highlight=False, soft_wrap=True)
     for remark in checkpoint.facts["source"].get("remarks", []):
-        out.print(f"[yellow]note:[/] {escape(remark)}", highlight=False, soft_wrap=True)
+        out.print(f"[yellow]note:[/] {plain(remark)}", highlight=False, soft_wrap=True)

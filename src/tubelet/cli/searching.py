@@ -1,16 +1,14 @@
 """Commands that find videos by what one writes: `index` and `search`."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.markup import escape
-from rich.table import Table
 
-from tubelet.cli.app import app, err
+from tubelet.cli.app import app, plain, say
 from tubelet.cli.app import out as terminal
-from tubelet.data.video_files import videos_in
+from tubelet.cli.files import json_line, videos_of
+from tubelet.cli.progress import progress
 from tubelet.errors import ConfigError
 from tubelet.inference.load import load
 from tubelet.inference.search import index_videos, load_index
@@ -46,14 +44,15 @@ def index(
     """
     if not videos:
         raise ConfigError("no video was given: tubelet index VIDEO [VIDEO …] --model MODEL --out FOLDER")
+    found = videos_of(videos)
     loaded = load(model, device=str(pick_device(device)))
-    found = [file for path in videos for file in (path.is_dir() and videos_in(path)) or [path]]
-    made = index_videos(loaded, found, keep_places=keep_places)
+    with progress("embedding videos") as on_progress:
+        made = index_videos(loaded, found, keep_places=keep_places, on_progress=on_progress)
     made.save(out)
     for failure in made.failures:
-        err.print(f"[yellow]not read:[/] {escape(failure.reason)}", highlight=False, soft_wrap=True)
+        say("not read", failure.reason)
     unread = f"; {len(made.failures)} could not be read" if made.failures else ""
-    terminal.print(f"{escape(str(out))}: {len(made)} videos{unread}", highlight=False, soft_wrap=True)
+    terminal.print(f"{plain(out)}: {len(made)} videos{unread}", highlight=False, soft_wrap=True)
 
 
 @app.command
@@ -90,16 +89,22 @@ def search(
     as_json
         One JSON object instead of a table.
     """
+    if not text.strip():
+        raise ConfigError(
+            'there is no text to search for: tubelet search INDEX "a person skiing" --model MODEL'
+        )
     loaded = load(model, device=str(pick_device(device)))
     sentences = (templates[0] if len(templates) == 1 else templates) or None
     found = search_index(loaded, load_index(index), text, top=top, rerank=rerank, templates=sentences)
     if as_json:
-        print(json.dumps(found.to_dict()))
+        print(json_line(found.to_dict()))
         return
     for failure in found.failures:
-        err.print(f"[yellow]not read again:[/] {escape(failure.reason)}", highlight=False, soft_wrap=True)
-    table = Table("cosine", *(["with prompts"] if rerank else []), "video")
+        say("not read again", failure.reason)
+    prompted = "  with prompts" if rerank else ""
+    terminal.print(f"cosine{prompted}  video", style="dim", highlight=False)
     for match in found.matches:
-        prompted = "" if match.prompted is None else f"{match.prompted:.4f}"
-        table.add_row(f"{match.score:.4f}", *([prompted] if rerank else []), escape(match.path))
-    terminal.print(table)
+        again = "" if match.prompted is None else f"{match.prompted:.4f}"
+        scores = f"{match.score:6.4f}" + (f"  {again:>12}" if rerank else "")
+        # No table: a path that is folded cannot be copied.
+        terminal.print(f"{scores}  {plain(match.path)}", highlight=False, soft_wrap=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from tubelet.cli.app import app, err
+from tubelet.cli.app import app, err, plain
 from tubelet.cli.app import out as terminal
 from tubelet.config import override
 from tubelet.data.audit import audit_folder
@@ -96,8 +96,9 @@ def synth(
         summary = write(folder, sizes, lambda done, _: bar.update(done), workers)
     err.print(
         f"{summary.num_written} clips written, {summary.num_kept} already there, "
-        f"{summary.bytes / 1e6:.1f} MB in {folder} ({summary.seconds:.0f} s)",
+        f"{summary.bytes / 1e6:.1f} MB in {plain(folder)} ({summary.seconds:.0f} s)",
         highlight=False,
+        soft_wrap=True,
     )
     if audit:
         with ProgressBar("auditing", 1, err) as bar:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
-from tubelet.cli.app import app, err
+from tubelet.cli.app import app, err, plain
 from tubelet.cli.app import out as terminal
 from tubelet.cli.figures import show_figures
 from tubelet.errors import ConfigError
@@ -94,4 +94,4 @@ def show_result(result: RunResult) -> None:
     """Where the model lies and how good it is."""
     if result.metrics:
         show_figures(result.metrics)
-    terminal.print(f"model: {result.model}  ({result.seconds:.0f} s)", highlight=False)
+    terminal.print(f"model: {plain(result.model)}  ({result.seconds:.0f} s)", highlight=False, soft_wrap=True)

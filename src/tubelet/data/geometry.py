@@ -4,8 +4,9 @@ from typing import Literal
 
 from tubelet.errors import ConfigError
 
-# Whose pixels these are: VideoMAE and VideoMamba round alike, X-CLIP takes the nearest size and whole steps.
-Rounding = Literal["videomae", "xclip"]
+# Whose pixels these are: VideoMAE and VideoMamba round alike, X-CLIP takes the nearest size and whole steps,
+# UniFormerV2 rounds places up.
+Rounding = Literal["videomae", "xclip", "uniformerv2"]
 
 
 def short_side_size(
@@ -13,7 +14,8 @@ def short_side_size(
 ) -> tuple[int, int]:
     """(height, width) after a resize that makes the shorter side `short_side` pixels long.
 
-    The other side keeps the aspect ratio and is truncated; X-CLIP's is rounded to the nearest pixel.
+    The other side keeps the aspect ratio and is truncated (in UniFormerV2 after arithmetic in floats, which may
+    cost a pixel); X-CLIP's is rounded to the nearest pixel.
 
     >>> short_side_size(240, 320, 224), short_side_size(240, 320, 224, "xclip")
     ((224, 298), (224, 299))
@@ -25,6 +27,8 @@ def short_side_size(
     shorter, longer = min(height, width), max(height, width)
     if rounding == "xclip":
         longer = int(longer * (short_side / shorter) + 0.5)
+    elif rounding == "uniformerv2" and shorter != short_side:
+        longer = int(longer / shorter * short_side)
     else:
         longer = short_side * longer // shorter
     return (short_side, longer) if height <= width else (longer, short_side)
@@ -33,11 +37,13 @@ def short_side_size(
 def center_crop_offset(length: int, size: int, rounding: Rounding = "videomae") -> int:
     """First pixel of a centred crop of `size` out of `length` pixels.
 
-    Halves round to the even number; in X-CLIP they are cut off.
+    Halves round to the even number; in X-CLIP they are cut off, in UniFormerV2 they round up.
 
     >>> center_crop_offset(297, 224), center_crop_offset(299, 224), center_crop_offset(299, 224, "xclip")
     (36, 38, 37)
     """
+    if rounding == "uniformerv2":
+        return (length - size + 1) // 2
     return (length - size) // 2 if rounding == "xclip" else round((length - size) / 2)
 
 
@@ -62,6 +68,8 @@ def spread_crop_boxes(
         starts = [center_crop_offset(longer, size, rounding)]
     elif rounding == "xclip":
         starts = [i * ((longer - size) // (num_crops - 1)) for i in range(num_crops)]
+    elif rounding == "uniformerv2":
+        starts = [-(i * (size - longer) // (num_crops - 1)) for i in range(num_crops)]
     else:
         starts = [i * (longer - size) // (num_crops - 1) for i in range(num_crops)]
     across = center_crop_offset(shorter, size, rounding)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tubelet.data.opening import check_decodable, check_regular_file, open_container
 from tubelet.data.readers import upright
-from tubelet.data.video_files import PICTURE_EXTENSIONS
+from tubelet.data.video_files import PICTURE_EXTENSIONS, pictures_in
 from tubelet.errors import VideoError
 
 DEMUXERS = {b"\xff\xd8\xff": "jpeg_pipe", b"\x89PNG": "png_pipe"}
@@ -29,7 +29,9 @@ class ImageFolderReader:
         except OSError as error:
             raise VideoError(f"{path}: the folder cannot be read ({error.strerror})") from None
         if not names:
-            raise VideoError(f"{path}: the folder holds no .jpg or .png pictures")
+            inside = next((p.parent for p in pictures_in(path)), None)
+            way_out = f"; its subfolders do ({inside}): give those, a video each" if inside else ""
+            raise VideoError(f"{path}: the folder holds no .jpg or .png pictures{way_out}")
         self.path = path
         self.files = sorted(names, key=lambda p: natural_order(p.name))
         self.fps = fps

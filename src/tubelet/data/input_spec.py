@@ -11,30 +11,47 @@ from torch import Tensor
 
 from tubelet.data.geometry import Rounding
 from tubelet.data.sampling import EvenClips, PretrainWindow, RandomWindow
-from tubelet.data.segments import EvenSegments, MiddleSegments, RandomSegments, UniformSegments
-from tubelet.data.transforms import IMAGENET_MEAN, IMAGENET_STD, EvalTransform
+from tubelet.data.segments import (
+    EndToEnd,
+    EvenSegments,
+    MiddleSegments,
+    RandomSegments,
+    SegmentStarts,
+    UniformSegments,
+)
+from tubelet.data.transforms import IMAGENET_MEAN, IMAGENET_STD, EvalTransform, check_stretched
 from tubelet.errors import ConfigError
 
 # Number of frames and a generator (or None: nothing random) to the frames of every clip.
 Plan = Callable[[int, torch.Generator | None], Int64[Tensor, "clips frames"]]
+
+Sampling = Literal["dense", "segments", "uniform", "middles", "starts", "end_to_end"]
+# Plans that draw with a generator and are spread evenly without one.
+SPREAD = {
+    "uniform": UniformSegments,
+    "middles": MiddleSegments,
+    "starts": SegmentStarts,
+    "end_to_end": EndToEnd,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class InputSpec:
     """Frames, pixels and statistics, and the views of a test.
 
-    "dense" sampling takes frames `stride` apart. "segments" (VideoMAE's rule), "uniform" (VideoMamba's) and
-    "middles" (X-CLIP's) spread a clip over the whole video and do not look at `stride`. A test looks at
-    `num_clips` × `num_crops` views.
+    "dense" sampling takes frames `stride` apart. "segments" (VideoMAE's rule), "uniform" (VideoMamba's and
+    UniFormerV2's), "middles" (X-CLIP's), "starts" (ViCLIP's) and "end_to_end" (InternVideo's) spread a clip over
+    the whole video and do not look at `stride`. A test looks at `num_clips` × `num_crops` views.
 
     The clips of a test are spread evenly. With `random_clips` several clips are drawn as training draws them,
     which is how X-CLIP was published: an accuracy then says what these draws gave (its authors name ±0.2 %). They
-    follow from a video's place in its list, so they are the same each time; a single clip is never drawn. Only
-    "uniform" and "middles" know such clips.
+    follow from a video's place in its list, so they are the same each time; a single clip is never drawn. "dense"
+    and "segments" know no such clips.
 
     `antialias` averages where frames shrink, which photographs want; the published video models were fed without.
 
-    `rounding` says whose rule makes sizes and crops whole pixels.
+    `rounding` says whose rule makes sizes and crops whole pixels. `stretch` makes frames square without a crop,
+    whatever their shape, as ViCLIP's demo does.
 
     `window_seconds` cuts long videos into windows that open every `window_hop` seconds (end to end where None).
     Each window is a sample of its own in training; a test gives every video the mean over its windows, unless
@@ -43,7 +60,7 @@ class InputSpec:
 
     num_frames: int = 16
     stride: int = 4
-    sampling: Literal["dense", "segments", "uniform", "middles"] = "dense"
+    sampling: Sampling = "dense"
     image_size: int = 224
     short_side: int | None = None  # of test frames before cropping; image_size where None
     num_clips: int = 5
@@ -53,6 +70,7 @@ class InputSpec:
     std: tuple[float, float, float] = IMAGENET_STD
     antialias: bool = False
     rounding: Rounding = "videomae"
+    stretch: bool = False
     window_seconds: float | None = None
     window_hop: float | None = None
     merge_windows: bool = True
@@ -61,11 +79,13 @@ class InputSpec:
         for name in ("num_frames", "stride", "image_size", "num_clips", "num_crops"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if self.random_clips and self.sampling not in ("uniform", "middles"):
+        if self.random_clips and self.sampling not in SPREAD:
             raise ConfigError(
-                f"random_clips is for sampling=uniform or middles; with sampling={self.sampling} the clips of a "
-                "test are spread evenly, so leave it off"
+                f"random_clips is for sampling={', '.join(SPREAD)}; with sampling={self.sampling} the clips of "
+                "a test are spread evenly, so leave it off"
             )
+        if self.stretch:
+            check_stretched(self.num_crops, self.short_side)
         for name in ("window_seconds", "window_hop"):
             seconds = getattr(self, name)
             if seconds is not None and not 0 < seconds < math.inf:
@@ -90,20 +110,16 @@ class InputSpec:
         """One clip at a random place, as fine-tuning draws it; in the middle without a generator."""
         if self.sampling == "dense":
             return RandomWindow(num_frames=self.num_frames, stride=self.stride)
-        if self.sampling == "uniform":
-            return UniformSegments(num_frames=self.num_frames)
-        if self.sampling == "middles":
-            return MiddleSegments(num_frames=self.num_frames)
+        if self.sampling in SPREAD:
+            return SPREAD[self.sampling](num_frames=self.num_frames)
         return RandomSegments(num_frames=self.num_frames)
 
     def test_plan(self) -> Plan:
         """All clips of a test, spread evenly; give it a generator only where `draws_clips`."""
         if self.sampling == "dense":
             return EvenClips(num_frames=self.num_frames, stride=self.stride, num_clips=self.num_clips)
-        if self.sampling == "uniform":
-            return UniformSegments(num_frames=self.num_frames, num_clips=self.num_clips)
-        if self.sampling == "middles":
-            return MiddleSegments(num_frames=self.num_frames, num_clips=self.num_clips)
+        if self.sampling in SPREAD:
+            return SPREAD[self.sampling](num_frames=self.num_frames, num_clips=self.num_clips)
         return EvenSegments(num_frames=self.num_frames, num_clips=self.num_clips)
 
     def test_transform(self) -> EvalTransform:
@@ -114,4 +130,5 @@ class InputSpec:
             num_crops=self.num_crops,
             antialias=self.antialias,
             rounding=self.rounding,
+            stretch=self.stretch,
         )

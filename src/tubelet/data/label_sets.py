@@ -9,9 +9,9 @@ from tubelet.data.manifest import read_class_names
 from tubelet.errors import ConfigError
 
 FOLDER = Path(__file__).with_name("labels")
-LABEL_SETS = ("k400", "k600", "ucf101", "hmdb51")
+LABEL_SETS = ("k400", "k600", "k700", "k710", "k400_uniformerv2", "ucf101", "hmdb51")
 
-LabelSet = Literal["k400", "k600", "ucf101", "hmdb51"]
+LabelSet = Literal["k400", "k600", "k700", "k710", "k400_uniformerv2", "ucf101", "hmdb51"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,16 +24,29 @@ class ZeroShotClasses:
 
 @cache
 def label_set(name: str) -> tuple[str, ...]:
-    """The class names of Kinetics-400 ("k400"), Kinetics-600, UCF101 or HMDB51, by number.
+    """The class names of Kinetics-400 ("k400"), -600 or -700, UCF101 or HMDB51, by number.
 
     Written as X-CLIP was given them: UCF101's are single words in CamelCase, which `text.labels.spoken` parts.
+    "k710" merges the three Kinetics, of which it has the 400 first, by meaning (`merged_names`).
+    "k400_uniformerv2" are those 400 in the order of the heads that UniFormerV2's authors published.
 
     >>> [len(label_set(name)) for name in LABEL_SETS]
-    [400, 600, 101, 51]
+    [400, 600, 700, 710, 400, 101, 51]
     """
     if name not in LABEL_SETS:
         raise ConfigError(f"there is no label set {name!r}; choose from {', '.join(LABEL_SETS)}")
     return tuple(read_class_names(FOLDER / f"{name}.txt"))
+
+
+@cache
+def merged_names() -> dict[str, str]:
+    """What K710 calls those classes of Kinetics-400, -600 and -700 that have another name in it.
+
+    >>> merged_names()["balloon blowing"]
+    'inflating balloons'
+    """
+    lines = read_class_names(FOLDER / "k710_merged.txt")
+    return {name: merged for name, _, merged in (line.partition(" -> ") for line in lines)}
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ FORMATS = (
 UNDECODABLE_TAGS: dict[str, Any] = (
     {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 )
+# `https://…`, of which a path keeps one slash only; one letter and a colon is a drive of Windows.
+ADDRESS = re.compile("[A-Za-z][A-Za-z0-9+.-]+:/")
 # A few kilobytes can claim a picture of gigabytes; 4096 x 4096 pixels are 50 MB of RGB.
 MAX_PIXELS = 2**24
 
@@ -33,7 +36,8 @@ def check_regular_file(path: str) -> None:
     try:
         status = Path(path).stat()
     except FileNotFoundError:
-        raise VideoError(f"{path}: no such file") from None
+        hint = ", and addresses are not read; download the video first" if ADDRESS.match(path) else ""
+        raise VideoError(f"{path}: no such file{hint}") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise VideoError(
             f"{path!r}: cannot be opened ({getattr(error, 'strerror', None) or error})"

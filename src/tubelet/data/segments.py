@@ -1,8 +1,8 @@
 """Plans that take one frame of each segment of a video, so that a clip spans all of it whatever its length.
 
 The authors of the families cut and round differently; the rules here are theirs, recorded in
-`tests/golden/frame_indices.json` (VideoMAE), `tests/golden/videomamba/protocols.json` and
-`tests/golden/xclip/frame_sampling.json`:
+`tests/golden/frame_indices.json` (VideoMAE), `tests/golden/videomamba/protocols.json`,
+`tests/golden/xclip/frame_sampling.json` and `tests/golden/internvideo/frame_sampling.json`:
 
 | plan | segments | a test's clips |
 |---|---|---|
@@ -10,6 +10,8 @@ The authors of the families cut and round differently; the rules here are theirs
 | `UniformSegments` | from end to end, neighbours share the frame between them | inside each segment, evenly |
 | `EqualIntervals` | from end to end, without overlap | the middle of each |
 | `MiddleSegments` | as `RandomSegments` in training, else of length / n frames | inside each segment, evenly |
+| `SegmentStarts` | as `RandomSegments` | from each segment's start on, in steps of whole frames |
+| `EndToEnd` | as `UniformSegments` in training | from the first frame to the last |
 """
 
 import itertools
@@ -100,8 +102,8 @@ class UniformSegments:
     """Clips with one frame of each of `num_frames` segments that reach from the first frame to the last.
 
     With a generator each frame is drawn from its segment: training of VideoMamba on Kinetics, Breakfast, COIN
-    and LVU. Without one, clip k takes the frame (k + 1) / (num_clips + 1) into each segment, so that a single
-    clip takes the middles: its validation and tests. A short video repeats frames.
+    and LVU, and of UniFormerV2. Without one, clip k takes the frame (k + 1) / (num_clips + 1) into each segment,
+    so that a single clip takes the middles: their validation and tests. A short video repeats frames.
     """
 
     num_frames: int
@@ -212,6 +214,59 @@ class MiddleSegments:
         # As published: halves go to the even frame, and what is past the end to the first one.
         spread = [round(i * length / self.num_frames) % length for i in range(self.num_frames)]
         return torch.tensor(spread)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentStarts:
+    """Clips with the first frame of each of `num_frames` segments of whole frames: ViCLIP.
+
+    What is left over at the end is never seen. With a generator each frame is drawn from its segment; without
+    one, clip k begins k / num_clips into the segments. A video with fewer frames than segments, which is
+    published as an error, gives each of its frames once and repeats the last.
+    """
+
+    num_frames: int
+    num_clips: int = 1
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        check_counts(num_frames=self.num_frames, num_clips=self.num_clips)
+
+    def __call__(
+        self, length: int, generator: torch.Generator | None = None
+    ) -> Int64[Tensor, "clips frames"]:
+        check_length(length, self.num_frames if self.strict else 1)
+        segment = max(length // self.num_frames, 1)
+        if generator is None:
+            offsets = (torch.arange(self.num_clips) * segment // self.num_clips)[:, None]
+        else:
+            offsets = torch.randint(segment, (self.num_clips, self.num_frames), generator=generator)
+        return (torch.arange(self.num_frames) * segment + offsets).clamp(max=length - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndToEnd:
+    """Clips of frames at equal distances from the first frame of a video to the last: InternVideo.
+
+    Several clips lie in between one another: the first one opens the video, the last one closes it. With a
+    generator each frame is drawn as `UniformSegments` draws it. A short video repeats frames.
+    """
+
+    num_frames: int
+    num_clips: int = 1
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        check_counts(num_frames=self.num_frames, num_clips=self.num_clips)
+
+    def __call__(
+        self, length: int, generator: torch.Generator | None = None
+    ) -> Int64[Tensor, "clips frames"]:
+        check_length(length, self.num_frames if self.strict else 1)
+        if generator is not None:
+            return UniformSegments(num_frames=self.num_frames, num_clips=self.num_clips)(length, generator)
+        frames = np.linspace(0, length - 1, num=self.num_frames * self.num_clips).astype(np.int64)
+        return torch.from_numpy(frames).unflatten(0, (self.num_frames, -1)).T.contiguous()
 
 
 def frames_at_rate(length: int, *, fps: float, frames_per_second: float) -> Int64[Tensor, "frames"]:

@@ -191,7 +191,8 @@ class MultiscaleTransform:
 class EvalTransform:
     """Short side to `short_side`, then `num_crops` squares spread along the longer side; one is the centre.
 
-    `short_side` is `image_size` unless given. Smaller videos are enlarged. Nothing is random.
+    `short_side` is `image_size` unless given. Smaller videos are enlarged. With `stretch` whole frames become
+    squares instead, whatever their shape, and nothing is cut off: one view. Nothing is random.
     """
 
     image_size: int
@@ -199,9 +200,12 @@ class EvalTransform:
     num_crops: int = 1
     antialias: bool = False
     rounding: Rounding = "videomae"
+    stretch: bool = False
 
     def __post_init__(self) -> None:
         _check_positive(image_size=self.image_size, num_crops=self.num_crops)
+        if self.stretch:
+            check_stretched(self.num_crops, self.short_side)
         if self.short_side is not None and self.short_side < self.image_size:
             raise ConfigError(
                 f"a crop of image_size {self.image_size} does not fit into short_side {self.short_side}; "
@@ -212,6 +216,11 @@ class EvalTransform:
         self, pixels: UInt8[Tensor, "frames 3 rows columns"], generator: torch.Generator | None = None
     ) -> UInt8[Tensor, "views 3 frames size size"]:
         check_pixels(pixels)
+        if self.stretch:
+            views = _empty_views(1, pixels, self.image_size)
+            resized = resize(pixels, self.image_size, self.image_size, antialias=self.antialias)
+            views[0].copy_(resized.transpose(0, 1))
+            return views
         short_side = self.short_side or self.image_size
         resized = resize_short_side(pixels, short_side, antialias=self.antialias, rounding=self.rounding)
         height, width = resized.shape[-2:]
@@ -220,6 +229,15 @@ class EvalTransform:
         for view, box in zip(views, boxes, strict=True):
             view.copy_(crop(resized, box).transpose(0, 1))
         return views
+
+
+def check_stretched(num_crops: int, short_side: int | None) -> None:
+    """Raise where frames that become squares as a whole are to be cropped."""
+    if num_crops > 1 or short_side is not None:
+        raise ConfigError(
+            f"stretch leaves nothing to crop, but num_crops is {num_crops} and short_side {short_side}; set "
+            "num_crops=1 and no short_side"
+        )
 
 
 def _fill_view(

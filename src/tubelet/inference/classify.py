@@ -14,14 +14,12 @@ from tubelet.data.long_video import test_frames
 from tubelet.data.transforms import to_model
 from tubelet.data.video import Video
 from tubelet.errors import ConfigError, VideoError
-from tubelet.inference.label_texts import label_texts
 from tubelet.inference.load import LoadedModel
+from tubelet.inference.named_classes import named_classifier
 from tubelet.inference.results import Classification, rank
 from tubelet.metrics.views import View, merge_views
 from tubelet.models.backbone import Backbone
 from tubelet.models.detector import DetectorConfig
-from tubelet.models.xclip import XCLIP
-from tubelet.text.prompts import Wording
 
 
 def classify(loaded: LoadedModel, video: Video | str | Path) -> Classification:
@@ -32,7 +30,7 @@ def classify(loaded: LoadedModel, video: Video | str | Path) -> Classification:
     check_whole_clips(loaded)
     if loaded.values is not None:
         raise ConfigError("this model predicts a number and knows no classes; use `estimate`")
-    if not loaded.labels and isinstance(loaded.model, XCLIP):
+    if not loaded.labels and loaded.reads_texts:
         raise ConfigError(
             "this model has no classes of its own; give it words with `tubelet classify --labels`, or "
             "`classify_words` in Python"
@@ -55,11 +53,9 @@ def classify(loaded: LoadedModel, video: Video | str | Path) -> Classification:
 
 def logits_function(loaded: LoadedModel) -> Callable[[Tensor], Tensor]:
     """Clips to logits of the model's own labels; where they are texts, in the words it was trained with."""
-    if not isinstance(loaded.model, XCLIP):
+    if not loaded.reads_texts:
         return loaded.model
-    wording = loaded.wording or Wording()
-    texts = label_texts(loaded, loaded.labels, clean=wording.spoken, templates=wording.templates)
-    return partial(loaded.model, texts=texts.embeddings[: len(loaded.labels)])
+    return partial(loaded.model, texts=named_classifier(loaded, loaded.labels).texts())
 
 
 def estimate(loaded: LoadedModel, video: Video | str | Path) -> float:
@@ -76,7 +72,7 @@ def estimate(loaded: LoadedModel, video: Video | str | Path) -> float:
 
 
 def embed(loaded: LoadedModel, video: Video | str | Path) -> Float[Tensor, "dim"]:
-    """One vector for a video: the mean of the model's features over its views."""
+    """One vector for a video: the mean of the model's features over its views, not of unit length."""
     check_whole_clips(loaded)
     model = cast(Backbone, loaded.model)
     with torch.inference_mode():

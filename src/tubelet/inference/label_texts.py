@@ -2,19 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
-from typing import Any
 
-import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from tubelet.data.input_spec import InputSpec
 from tubelet.errors import ConfigError
+from tubelet.inference.identity import weights_digest
 from tubelet.inference.load import LoadedModel
 from tubelet.models.clip import Clip
 from tubelet.models.text_cache import TextCache, fingerprint
 from tubelet.models.text_classifier import class_texts, class_tokens
-from tubelet.models.xclip import XCLIP
+from tubelet.models.video_text import VideoTextModel
 from tubelet.text.labels import check_labels, spoken
 from tubelet.text.prompts import TEMPLATES, Wording
 from tubelet.text.tokenizer import clip_tokenizer
@@ -30,10 +29,13 @@ _TEXTS = TextCache()
 class TextSetting:
     """What scores depend on besides the video and the label; thresholds hold for one of them.
 
-    `model` is a short hash of all weights.
+    `model` is the SHA-256 of all weights and of the config, `input` what the model is fed. `windows` is off where
+    a video was judged as a whole, by all views of a test, and on where windows were, each by one view.
     """
 
     model: str
+    input: InputSpec
+    windows: bool
     templates: tuple[str, ...]
     neutral: tuple[str, ...]
     prompted: bool
@@ -44,7 +46,8 @@ class LabelTexts:
     """Labels ready to be compared with videos by the model that embedded them.
 
     `labels` are as given, `read` what stands in the sentences for them, `repeated` labels (in lower case) that
-    say the same as others and how often, `truncated` the sentences that were cut to the model's context.
+    say the same as others and how often, `truncated` the sentences that were cut to the model's context. The
+    embeddings are not of unit length.
     """
 
     labels: tuple[str, ...]
@@ -58,7 +61,6 @@ class LabelTexts:
     embeddings: Float[Tensor, "texts embed_dim"] = field(
         repr=False, compare=False
     )  # labels, then neutral ones
-    model: str = field(repr=False)
     made_by: tuple[object, ...] = field(repr=False, compare=False)
 
     def check_belongs(self, loaded: LoadedModel) -> None:
@@ -69,9 +71,15 @@ class LabelTexts:
                 "make them anew with label_texts"
             )
 
-    def setting(self, *, prompted: bool) -> TextSetting:
+    def setting(self, loaded: LoadedModel, *, prompted: bool, windows: bool = False) -> TextSetting:
+        """All that scores of these texts by a model depend on."""
         return TextSetting(
-            model=self.model, templates=self.templates, neutral=self.neutral, prompted=prompted
+            model=weights_digest(loaded),
+            input=loaded.input,
+            windows=windows,
+            templates=self.templates,
+            neutral=self.neutral,
+            prompted=prompted,
         )
 
 
@@ -80,7 +88,7 @@ def label_texts(
     labels: Sequence[str],
     *,
     templates: str | Sequence[str] | None = None,
-    clean: bool = True,
+    clean: bool | None = None,
     neutral: Sequence[str] = NEUTRAL_TEXTS,
     truncate: bool = False,
     cache: TextCache | None = None,
@@ -90,20 +98,22 @@ def label_texts(
     `templates` are sentences with `{}` for the label, or the name of a set of them ("raw" is the label alone,
     "kinetics" and "ucf" are CLIP's); several are averaged: normalise, mean, normalise. Unless given, they are
     what the model was trained with: the label alone for published ones. `clean` reads underscores and CamelCase
-    as words. `neutral` texts stand in the same templates; a video that is closer to one of them than to a label
-    rather shows something else. A text that is longer than the model's context is a DataError unless `truncate`
-    cuts it.
+    as words; unless given, the model's own classes are read as in its training, and other labels as words.
+    `neutral` texts stand in the same templates; a video that is closer to one of them than to a label rather
+    shows something else. A text that is longer than the model's context is a DataError unless `truncate` cuts it.
 
     Labels may repeat, which the result tells. `cache` keeps embeddings; unless given, the process does.
     """
-    model: Any = text_model(loaded)
+    model = text_model(loaded)
     check_labels(labels)
     if isinstance(neutral, str) or not neutral:
         raise ConfigError(f"neutral is {neutral!r}; a list of at least one text is needed, such as 'a video'")
     check_labels(neutral)
     trained = loaded.wording or Wording()
     chosen = trained.templates if templates is None else find_templates(templates)
-    read = tuple(spoken(label) if clean else label for label in labels)
+    as_is = set() if trained.spoken else set(loaded.labels)
+    cleaned = [label not in as_is if clean is None else clean for label in labels]
+    read = tuple(spoken(label) if words else label for label, words in zip(labels, cleaned, strict=True))
     wording = Wording(templates=chosen)
     tokens = class_tokens([*read, *neutral], wording, loaded.config.text, truncate=truncate)
     embedded = (_TEXTS if cache is None else cache)(model, tokens.flatten(0, 1))
@@ -121,14 +131,13 @@ def label_texts(
         truncated=too_long(sentences, loaded.config.text.context_length) if truncate else (),
         first=first,
         embeddings=class_texts(embedded.unflatten(0, (len(sentences), -1))),
-        model=name_of_weights(model),
         made_by=fingerprint(model.text),
     )
 
 
-def text_model(loaded: LoadedModel) -> XCLIP:
+def text_model(loaded: LoadedModel) -> VideoTextModel:
     """The model, if it compares videos with texts; else a ConfigError."""
-    if isinstance(loaded.model, XCLIP):
+    if isinstance(loaded.model, VideoTextModel):
         return loaded.model
     if isinstance(loaded.model, Clip):
         raise ConfigError(
@@ -154,12 +163,6 @@ def find_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
         f"templates {templates!r} do not exist; there are {', '.join(TEMPLATES)}, or write a sentence with {{}} "
         "where the label stands"
     )
-
-
-def name_of_weights(model: nn.Module) -> str:
-    """A short hash of all weights, the same in every process."""
-    hashes = torch.stack([torch.hash_tensor(tensor.detach()) for tensor in model.state_dict().values()])
-    return sha256(hashes.cpu().numpy().tobytes()).hexdigest()[:16]
 
 
 def too_long(sentences: Sequence[Sequence[str]], context_length: int) -> tuple[str, ...]:

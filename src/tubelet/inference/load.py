@@ -12,8 +12,8 @@ from tubelet.config import from_plain, override
 from tubelet.data.input_spec import InputSpec
 from tubelet.data.values import ValueScale
 from tubelet.errors import BackendError, ConfigError, WeightsError
-from tubelet.models import VARIANTS
-from tubelet.models.xclip import XCLIPConfig
+from tubelet.models import ARCHITECTURES, VARIANTS, architecture_of
+from tubelet.models.video_text import VideoTextModel
 from tubelet.text.prompts import Wording
 from tubelet.weights.files import read_checkpoint
 
@@ -61,7 +61,7 @@ def load(folder: str | Path, *, device: str = "cpu") -> LoadedModel:
         wording = None if said is None else from_plain(Wording, said, "wording")
     except ConfigError as error:
         raise ConfigError(f"{folder}/config.toml: {error}") from None
-    reads_texts = isinstance(checkpoint.config, XCLIPConfig)
+    reads_texts = issubclass(ARCHITECTURES[architecture_of(checkpoint.config)][1], VideoTextModel)
     num_classes = 0 if values is not None else getattr(checkpoint.config, "num_classes", 0)
     labels = checkpoint.labels or tuple(f"class {i}" for i in range(num_classes))
     if not reads_texts and len(labels) != num_classes:

@@ -44,7 +44,7 @@ def classify_words(
     texts = labels if isinstance(labels, LabelTexts) else label_texts(loaded, labels)
     texts.check_belongs(loaded)
     prompted = has_prompts(loaded, prompted)
-    thresholds = checked_thresholds(thresholds, texts, prompted=prompted)
+    thresholds = checked_thresholds(thresholds, loaded, texts, prompted=prompted)
     with torch.inference_mode():
         views = [cosines(loaded, clip, texts, prompted=prompted) for clip in test_views(loaded, video)]
     mean = torch.cat(views).mean(dim=0)
@@ -85,7 +85,7 @@ def cosines(
     clip = to_model(views.to(loaded.device), loaded.input.mean, loaded.input.std)
     video = model.video_features(clip) if prompted else VideoFeatures(model.features(clip), None)
     logits = model.logits(video, texts.embeddings.to(loaded.device), prompted=prompted)
-    return (logits / model.logit_scale.exp()).double().cpu()
+    return (logits / model.scale()).double().cpu()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,12 +123,20 @@ def has_prompts(loaded: LoadedModel, prompted: bool) -> bool:
 
 def scale_of(loaded: LoadedModel) -> float:
     """What the model multiplies cosines by before a softmax."""
-    return float(text_model(loaded).logit_scale.detach().exp())
+    return float(text_model(loaded).scale().detach())
 
 
-def checked_thresholds(thresholds: Thresholds | None, texts: LabelTexts, *, prompted: bool) -> Thresholds:
-    """Thresholds for these texts; a ConfigError where they were calibrated with other texts or another model."""
+def checked_thresholds(
+    thresholds: Thresholds | None,
+    loaded: LoadedModel,
+    texts: LabelTexts,
+    *,
+    prompted: bool,
+    windows: bool = False,
+) -> Thresholds:
+    """Thresholds for these texts; a ConfigError where they were calibrated for other scores than these."""
     if thresholds is None:
         return Thresholds()
-    thresholds.check_setting(texts.setting(prompted=prompted))
+    if thresholds.setting is not None:  # else they hold for all, and nothing needs to be named
+        thresholds.check_setting(texts.setting(loaded, prompted=prompted, windows=windows))
     return thresholds

@@ -105,13 +105,17 @@ class WordClassification:
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
-    """A label shown from `start` to `end` seconds; `peak` and `mean` are of the margins of its windows."""
+    """A label shown from `start` to `end` seconds; `peak` and `mean` are of the margins of its windows.
+
+    `index` is its place among the timeline's labels, two of which may be the same.
+    """
 
     label: str
     start: float
     end: float
     peak: float
     mean: float
+    index: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

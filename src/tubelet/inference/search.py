@@ -5,26 +5,26 @@ X-CLIP's prompts do depend on both, and cannot be indexed: they score the best f
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from tubelet.config import from_plain
 from tubelet.data.batch import Failure
 from tubelet.data.transforms import to_model
 from tubelet.errors import ConfigError, DataError, VideoError
 from tubelet.inference.classify import test_views
+from tubelet.inference.identity import weights_digest
 from tubelet.inference.label_texts import label_texts, text_model
 from tubelet.inference.load import LoadedModel
-from tubelet.models.text_cache import digest, fingerprint
 from tubelet.models.xclip import VideoFeatures
 
 VECTORS, NAMES = "index.safetensors", "index.json"
@@ -59,7 +59,7 @@ class VideoIndex:
         unfinished.replace(folder / VECTORS)
         plain = {"weights": self.weights, "paths": self.paths, "failures": [asdict(f) for f in self.failures]}
         unfinished = folder / f"{NAMES}.unfinished"
-        unfinished.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+        unfinished.write_text(json.dumps(plain, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         unfinished.replace(folder / NAMES)
 
 
@@ -98,23 +98,31 @@ class Matches:
 
 
 def index_videos(
-    loaded: LoadedModel, videos: Sequence[str | Path], *, keep_places: bool = False
+    loaded: LoadedModel,
+    videos: Sequence[str | Path],
+    *,
+    keep_places: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> VideoIndex:
     """Embed videos, each path once.
 
     `keep_places` also keeps what prompts are made from, one vector per patch of a frame, so that `search` need
     not decode videos again. Videos that cannot be read are in `failures`; that none can be is a DataError.
+    `on_progress` hears of (videos done, videos to do).
     """
     model = text_model(loaded)
     if keep_places and model.prompts is None:
         raise ConfigError("this model makes no prompts, so there are no places to keep")
     paths, found, failures = [], [], []
-    for path in dict.fromkeys(str(Path(video).absolute()) for video in videos):
+    asked = dict.fromkeys(str(Path(video).absolute()) for video in videos)
+    for done, path in enumerate(asked, start=1):
         try:
             found.append(video_features(loaded, path, places=keep_places))
             paths.append(path)
         except VideoError as error:
             failures.append(Failure(path=path, reason=str(error)))
+        if on_progress is not None:
+            on_progress(done, len(asked))
     if not found:
         reason = failures[0].reason if failures else "none was given"
         raise DataError(f"there is no video to index ({len(failures)} could not be read: {reason})")
@@ -162,7 +170,7 @@ def search(
         raise ConfigError(f"top is {top} and rerank {rerank}; ask for 1 video or more, and re-rank 0 or more")
     if rerank and model.prompts is None:
         raise ConfigError("this model makes no prompts, so there is nothing to re-rank by; leave rerank at 0")
-    check_weights(loaded, index)
+    check_index(loaded, index)
     words = label_texts(loaded, [text], templates=templates, clean=False).embeddings[:1].float()
     cosines = index.embeddings @ F.normalize(words, dim=-1)[0].cpu()
     order = cosines.argsort(descending=True, stable=True).tolist()
@@ -194,56 +202,65 @@ def prompted_cosine(
     assert video.places is not None
     video = VideoFeatures(video.embedding.to(loaded.device), video.places.to(loaded.device))
     logits = model.logits(video, words.to(loaded.device), prompted=True)
-    return float(logits[0, 0] / model.logit_scale.exp())
+    return float(logits[0, 0] / model.scale())
 
 
-# The last name of each model of this process and what tells that its weights have not changed since.
-_NAMED: WeakKeyDictionary[nn.Module, tuple[object, str]] = WeakKeyDictionary()
-
-
-def weights_digest(loaded: LoadedModel) -> str:
-    """The SHA-256 of all weights of a model and of its sizes, the same in every process."""
-    model, now = loaded.model, fingerprint(loaded.model)
-    then, name = _NAMED.get(model, (None, ""))
-    if now != then:
-        name = digest(model, torch.empty(0))
-        _NAMED[model] = now, name
-    return name
-
-
-def check_weights(loaded: LoadedModel, index: VideoIndex) -> None:
-    """A ConfigError unless the model has the weights that made the index."""
+def check_index(loaded: LoadedModel, index: VideoIndex) -> None:
+    """A ConfigError unless the model has the weights that made the index; a DataError where it is damaged."""
     ours = weights_digest(loaded)
     if ours != index.weights:
         raise ConfigError(
             f"the index was made with other weights ({index.weights[:12]}… there, {ours[:12]}… here), and its "
             "vectors mean nothing to this model; use the model it was made with, or make it anew"
         )
+    dim = loaded.config.embed_dim
+    for name, vectors in (("vectors", index.embeddings), ("places", index.places)):
+        if vectors is not None and vectors.shape[-1] != dim:
+            raise DataError(
+                f"the index is damaged: its {name} have {vectors.shape[-1]} numbers each and the model's {dim}; "
+                "make it anew with `tubelet index`"
+            )
 
 
 def load_index(folder: str | Path) -> VideoIndex:
     """The index in a folder; a DataError where it is missing or damaged."""
     folder = Path(folder)
     try:
-        plain = json.loads((folder / NAMES).read_text(encoding="utf-8"))
+        named = from_plain(_Named, json.loads((folder / NAMES).read_text(encoding="utf-8")))
         tensors = load_file(folder / VECTORS)
-        index = VideoIndex(
-            paths=tuple(plain["paths"]),
-            embeddings=tensors["embeddings"],
-            weights=plain["weights"],
-            places=tensors.get("places"),
-            failures=tuple(Failure(**failure) for failure in plain["failures"]),
-        )
+        return _index(named, tensors["embeddings"], tensors.get("places"))
     except FileNotFoundError:
         raise DataError(
             f"{folder} is not an index ({VECTORS} + {NAMES}); `tubelet index` makes one"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise DataError(
             f"{folder} holds a damaged index ({error}); make it anew with `tubelet index`"
         ) from None
-    if len(index.embeddings) != len(index.paths):
-        raise DataError(
-            f"{folder} has {len(index.embeddings)} vectors for {len(index.paths)} videos; make it anew"
-        )
-    return index
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Named:
+    """What stands in the file of names."""
+
+    weights: str
+    paths: tuple[str, ...]
+    failures: tuple[Failure, ...]
+
+
+def _index(named: _Named, embeddings: Tensor, places: Tensor | None) -> VideoIndex:
+    """The index of names and vectors that fit each other; a DataError else."""
+    if embeddings.ndim != 2 or len(embeddings) != len(named.paths):
+        raise DataError(f"vectors of shape {tuple(embeddings.shape)} for {len(named.paths)} videos")
+    if places is not None and (places.ndim != 3 or (len(places), places.shape[2]) != tuple(embeddings.shape)):
+        raise DataError(f"places of shape {tuple(places.shape)} for vectors of {tuple(embeddings.shape)}")
+    for name, vectors in (("vectors", embeddings), ("places", places)):
+        if vectors is not None and not (vectors.is_floating_point() and vectors.isfinite().all()):
+            raise DataError(f"{name} that are not all numbers")
+    return VideoIndex(
+        paths=named.paths,
+        embeddings=embeddings.float(),
+        weights=named.weights,
+        places=None if places is None else places.float(),
+        failures=named.failures,
+    )

@@ -1,5 +1,6 @@
 """From scores of windows to stretches of time: where a label begins, goes on and ends."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,12 +22,15 @@ class Hysteresis:
     shortest: float = 0.0
 
     def __post_init__(self) -> None:
+        for name in ("high", "low", "merge_gap", "shortest"):
+            if not math.isfinite(getattr(self, name)):
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be a number")
         if self.low > self.high:
             raise ConfigError(
                 f"low {self.low:g} is above high {self.high:g}; a segment could not go on where it begins"
             )
         for name in ("merge_gap", "shortest"):
-            if not getattr(self, name) >= 0:
+            if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)} seconds; it must be 0 or more")
 
 
@@ -50,8 +54,9 @@ def find_segments(
     *,
     threshold: float = 0.0,
     rule: Hysteresis = Hysteresis(),
+    index: int = 0,
 ) -> list[Segment]:
-    """Where a label is shown, by its margin in each cell."""
+    """Where a label, the `index`-th of several, is shown, by its margin in each cell."""
     runs: list[list[int]] = []  # first and last cell
     for run in _runs(margins, threshold + rule.high, threshold + rule.low):
         if runs and cells[run[0]][0] - cells[runs[-1][1]][1] < rule.merge_gap:
@@ -64,6 +69,7 @@ def find_segments(
             start=cells[first][0],
             end=cells[last][1],
             peak=max(margins[first : last + 1]),
+            index=index,
             mean=sum(margins[first : last + 1]) / (last + 1 - first),
         )
         for first, last in runs

@@ -26,6 +26,8 @@ from tubelet.inference.thresholds import Thresholds
 
 # Frames decoded together; those of a 4K video take 25 MB each.
 FRAMES_AT_ONCE = 8
+# About as many as half an hour of video has frames; with many labels more scores would fill memory.
+MOST_WINDOWS = 50_000
 # Times are sums of fractions; a microsecond keeps a frame at exactly 16 s from falling before it.
 MOMENT = 1e-6
 
@@ -46,18 +48,21 @@ def timeline(
 
     Without `hop` windows overlap by half. What is left at the end is seen by one more window that closes the
     video; a video shorter than a window is one window. Of each window the model sees as many frames as it wants,
-    evenly spread over its seconds, in one centre crop. `on_progress` hears of (windows done, windows to do).
+    evenly spread over its seconds, in one centre crop. Thresholds must have been calibrated for windows. A `hop`
+    shorter than a frame, which would look at the same frames again, is a ConfigError. `on_progress` hears of
+    (windows done, windows to do).
     """
     texts = labels if isinstance(labels, LabelTexts) else label_texts(loaded, labels)
     texts.check_belongs(loaded)
     prompted = has_prompts(loaded, prompted)
-    thresholds = checked_thresholds(thresholds, texts, prompted=prompted)
+    thresholds = checked_thresholds(thresholds, loaded, texts, prompted=prompted, windows=True)
     scores: list[Tensor] = []
     with nullcontext(video) if isinstance(video, Video) else Video(video) as opened, torch.inference_mode():
         if len(opened) < 1:
             raise VideoError(f"{opened.source} has no frames")
         duration = opened.duration
         windows = sliding_windows(duration, window, window / 2 if hop is None else hop)
+        check_hop(opened, window, window / 2 if hop is None else hop)
         for clip in window_clips(opened, loaded.input, windows):
             scores.append(cosines(loaded, clip, texts, prompted=prompted).mean(dim=0))
             if on_progress is not None:
@@ -70,12 +75,13 @@ def timeline(
 def sliding_windows(duration: float, window: float, hop: float) -> list[tuple[float, float]]:
     """(start, end) in seconds of windows that together see all of a video.
 
+    More than `MOST_WINDOWS` are a ConfigError.
+
     >>> sliding_windows(9.0, window=4.0, hop=2.0)
     [(0.0, 4.0), (2.0, 6.0), (4.0, 8.0), (5.0, 9.0)]
     """
-    for name, seconds in (("window", window), ("hop", hop)):
-        if not 0 < seconds < math.inf:
-            raise ConfigError(f"{name} is {seconds}; it must be a number of seconds above 0")
+    check_seconds("window", window)
+    check_seconds("hop", hop)
     if hop > window:
         raise ConfigError(
             f"windows of {window:g} s that open every {hop:g} s leave parts of the video unseen; "
@@ -83,11 +89,33 @@ def sliding_windows(duration: float, window: float, hop: float) -> list[tuple[fl
         )
     if duration <= window:
         return [(0.0, duration)]
-    count = int((duration - window + MOMENT) / hop) + 1
+    count = (duration - window + MOMENT) / hop + 1
+    if count > MOST_WINDOWS:
+        raise ConfigError(
+            f"windows of {window:g} s that open every {hop:g} s are {count:.0f} in a video of {duration:g} s; "
+            f"the most are {MOST_WINDOWS}: take longer windows or a longer hop"
+        )
+    count = int(count)
     windows = [(i * hop, i * hop + window) for i in range(count)]
     if windows[-1][1] < duration - MOMENT:
         windows.append((duration - window, duration))
     return windows
+
+
+def check_seconds(name: str, seconds: float) -> None:
+    """A ConfigError unless it is a number of seconds above 0."""
+    if not 0 < seconds < math.inf:
+        raise ConfigError(f"{name} is {seconds}; it must be a number of seconds above 0")
+
+
+def check_hop(video: Video, window: float, hop: float) -> None:
+    """A ConfigError where windows follow each other faster than any two frames of a longer video."""
+    intervals = video.seconds.diff()
+    if video.duration > window and len(intervals) and hop < 0.99 * float(intervals.min()):
+        raise ConfigError(
+            f"windows of {window:g} s that open every {hop:g} s look at the same frames again: those of "
+            f"{video.source} are {float(intervals.min()):g} s apart or more; take a longer window or hop"
+        )
 
 
 def window_frames(
@@ -140,7 +168,7 @@ def _joined(
         segment
         for i, label in enumerate(texts.labels)
         for segment in find_segments(
-            label, cells, found.margins[:, i].tolist(), threshold=levels[i], rule=rule
+            label, cells, found.margins[:, i].tolist(), threshold=levels[i], rule=rule, index=i
         )
     ]
     return Timeline(

@@ -3,12 +3,14 @@
 An SVG that stands alone and follows the light or dark colours of who looks at it.
 """
 
+import re
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from html import escape
 from math import isclose
 from pathlib import Path
+from unicodedata import east_asian_width
 
 from jaxtyping import UInt8
 from torch import Tensor
@@ -23,6 +25,8 @@ WIDTH, LEFT, RIGHT, TOP = 1000, 220, 24, 16
 FRAME_HEIGHT, MOST_FRAMES, ROW, ROW_GAP, AXIS = 54, 14, 40, 10, 34
 MOST_ROWS, MOST_LETTERS = 12, 30
 TICKS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0)
+# What XML 1.0 has no way to write: control characters, and halves of characters, as in names that are not UTF-8.
+UNWRITABLE = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 STYLE = """
 :root { color-scheme: light dark }
 .page { fill: #ffffff } .row { fill: #f1f3f5 } .edge { stroke: #ced4da } .level { stroke: #868e96 }
@@ -54,9 +58,11 @@ def draw_timeline(found: Timeline, video: Video | str | Path) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
         f'height="{height}" role="img">',
-        f"<title>{escape(name)}</title><desc>{escape(in_words(found))}</desc><style>{STYLE}</style>",
+        f"<title>{written(name)}</title><desc>{written(in_words(found))}</desc><style>{STYLE}</style>",
+        # Names end where the rows begin, however wide their letters are.
+        f'<clipPath id="names"><rect width="{LEFT - 8}" height="{height}"/></clipPath>',
         f'<rect class="page" width="{WIDTH}" height="{height}"/>',
-        f'<text x="12" y="{TOP + 16}">{escape(_shortened(name))}</text>',
+        f'<text x="12" y="{TOP + 16}" clip-path="url(#names)">{written(shortened(name))}</text>',
         f'<text class="small" x="12" y="{TOP + 34}">{len(found.windows)} windows</text>',
         *_frame_images(frames),
     ]
@@ -153,13 +159,14 @@ def _row(found: Timeline, label: int, top: int, scale: _Scale) -> list[str]:
     curve = " ".join(f"{x:g},{y:g}" for x, y in ends)
     bars = [
         f'<rect class="shown" x="{scale.x(s.start):g}" y="{top:g}" rx="3" height="{ROW}" '
-        f'width="{max(scale.x(s.end) - scale.x(s.start), 2):.1f}"><title>{escape(s.label)}: {clock(s.start)} to '
+        f'width="{max(scale.x(s.end) - scale.x(s.start), 2):.1f}"><title>{written(s.label)}: {clock(s.start)} to '
         f"{clock(s.end)}, margin at most {s.peak:+.3f}</title></rect>"
         for s in found.segments
-        if s.label == name
+        if s.index == label
     ]
     return [
-        f'<text x="12" y="{top + ROW / 2 + 5:g}">{escape(_shortened(name))}<title>{escape(name)}</title></text>',
+        f'<text x="12" y="{top + ROW / 2 + 5:g}" clip-path="url(#names)">{written(shortened(name))}'
+        f"<title>{written(name)}</title></text>",
         f'<rect class="row" x="{LEFT}" y="{top:g}" width="{WIDTH - LEFT - RIGHT}" height="{ROW}"/>',
         *bars,
         f'<path class="level" d="M{LEFT} {level:g} H{WIDTH - RIGHT}" stroke-dasharray="2 4"/>',
@@ -181,5 +188,22 @@ def _axis(duration: float, scale: _Scale, bottom: int) -> list[str]:
     return parts
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 1] + "…"
+def written(text: str) -> str:
+    """Text as XML can hold it; what it cannot becomes a replacement character."""
+    return escape(UNWRITABLE.sub("\ufffd", text))
+
+
+def shortened(text: str) -> str:
+    """Text cut to what has room beside a row; letters of East Asian scripts are as wide as two others.
+
+    >>> shortened("a person who runs and jumps at once"), shortened("走" * 20)
+    ('a person who runs and jumps a…', '走走走走走走走走走走走走走走…')
+    """
+    widths = [2 if east_asian_width(letter) in "WF" else 1 for letter in text]
+    if sum(widths) <= MOST_LETTERS:
+        return text
+    kept, room = 0, MOST_LETTERS - 1
+    while widths[kept] <= room:
+        room -= widths[kept]
+        kept += 1
+    return text[:kept] + "…"

@@ -8,7 +8,12 @@ from tubelet.config import unknown_key
 from tubelet.errors import ConfigError
 from tubelet.models import (
     clip,
+    cross_model,
     detector,
+    internvideo,
+    internvideo_qa,
+    uniformerv2,
+    viclip,
     videomae,
     videomamba,
     videomamba_pretrain,
@@ -29,7 +34,12 @@ ARCHITECTURES: dict[str, tuple[type, type[nn.Module]]] = {
     "videomamba_pretrainer": (videomamba_pretrain.PretrainerConfig, videomamba_pretrain.VideoMambaPretrainer),
     "clip": (clip.ClipConfig, clip.Clip),
     "clip_image_tower": (clip.ImageTowerConfig, clip.ImageTower),
+    "uniformerv2_classifier": (uniformerv2.ClassifierConfig, uniformerv2.UniFormerV2Classifier),
     "xclip": (xclip.XCLIPConfig, xclip.XCLIP),
+    "viclip": (viclip.ViCLIPConfig, viclip.ViCLIP),
+    "internvideo": (internvideo.InternVideoConfig, internvideo.InternVideo),
+    "internvideo_answerer": (internvideo_qa.AnswererConfig, internvideo_qa.InternVideoAnswerer),
+    "cross_model": (cross_model.CrossModelConfig, cross_model.CrossModel),
     "xclip_probe": (xclip_probe.ProbeConfig, xclip_probe.XCLIPProbe),
     "xclip_adapter": (xclip_adapter.AdapterConfig, xclip_probe.XCLIPProbe),
 }
@@ -42,6 +52,10 @@ VARIANTS: dict[str, Any] = {
     **videomamba_pretrain.VARIANTS,
     **clip.VARIANTS,
     **xclip.VARIANTS,
+    **uniformerv2.VARIANTS,
+    **viclip.VARIANTS,
+    **internvideo.VARIANTS,
+    **internvideo_qa.VARIANTS,
 }
 
 

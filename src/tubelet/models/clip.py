@@ -107,10 +107,18 @@ class QuickGeluMlp(nn.Module):
         return scaled_linear(hidden, self.fc2.weight, self.fc2.bias, 1 / 1.702)
 
 
-def clip_block(dim: int, num_heads: int, mlp_ratio: float, norm_eps: float, *, causal: bool = False) -> Block:
+def clip_block(
+    dim: int,
+    num_heads: int,
+    mlp_ratio: float,
+    norm_eps: float,
+    *,
+    causal: bool = False,
+    drop_path: float = 0.0,
+) -> Block:
     """A pre-norm block as both towers have it; `causal` in that of texts."""
-    mlp = QuickGeluMlp(dim, int(dim * mlp_ratio))
-    return Block(dim, Attention(dim, num_heads, causal=causal), mlp, norm_eps=norm_eps)
+    attn, mlp = Attention(dim, num_heads, causal=causal), QuickGeluMlp(dim, int(dim * mlp_ratio))
+    return Block(dim, attn, mlp, norm_eps=norm_eps, drop_path=drop_path)
 
 
 class ImageTower(nn.Module):
@@ -220,31 +228,35 @@ class TextTower(nn.Module):
         the longest text is computed: no token sees what follows it, so the result is the same. Token ids beyond
         the vocabulary and texts beyond the context are ConfigErrors.
         """
-        tokens, ends = self._trimmed(tokens)
+        tokens, ends = trimmed_texts(tokens, self.config)
         stream = run_blocks(self.blocks, self.embed(tokens), recompute=self.recompute)
         return self.proj(self.norm(stream[torch.arange(len(ends), device=ends.device), ends]))
 
-    def _trimmed(
-        self, tokens: Int64[Tensor, "texts length"]
-    ) -> tuple[Int64[Tensor, "texts trimmed"], Int64[Tensor, " texts"]]:
-        """The tokens up to the end of the longest text, and where each text ends."""
-        if not len(tokens):
-            return tokens[:, :0], tokens.new_zeros(0)
-        if not tokens.shape[1]:
-            raise ConfigError(f"{len(tokens)} texts without any token; each needs an end token at least")
-        config, ends = self.config, tokens.argmax(dim=1)
-        last = tokens.gather(1, ends[:, None])
-        # One wait for the device instead of three.
-        length, lowest, highest = torch.stack([ends.max() + 1, tokens.min(), last.max()]).tolist()
-        if length > config.context_length:
-            raise ConfigError(
-                f"a text has {length} tokens; the model's context has room for {config.context_length}"
-            )
-        if lowest < 0 or highest >= config.vocab_size:
-            raise ConfigError(
-                f"token ids go from {lowest} to {highest}; the model's vocabulary has {config.vocab_size} tokens"
-            )
-        return tokens[:, :length], ends
+
+def trimmed_texts(
+    tokens: Int64[Tensor, "texts length"], config: TextTowerConfig
+) -> tuple[Int64[Tensor, "texts trimmed"], Int64[Tensor, " texts"]]:
+    """The tokens up to the end of the longest text, and where each text ends: at its first largest id.
+
+    Token ids beyond the vocabulary and texts beyond the context are ConfigErrors.
+    """
+    if not len(tokens):
+        return tokens[:, :0], tokens.new_zeros(0)
+    if not tokens.shape[1]:
+        raise ConfigError(f"{len(tokens)} texts without any token; each needs an end token at least")
+    ends = tokens.argmax(dim=1)
+    last = tokens.gather(1, ends[:, None])
+    # One wait for the device instead of three.
+    length, lowest, highest = torch.stack([ends.max() + 1, tokens.min(), last.max()]).tolist()
+    if length > config.context_length:
+        raise ConfigError(
+            f"a text has {length} tokens; the model's context has room for {config.context_length}"
+        )
+    if lowest < 0 or highest >= config.vocab_size:
+        raise ConfigError(
+            f"token ids go from {lowest} to {highest}; the model's vocabulary has {config.vocab_size} tokens"
+        )
+    return tokens[:, :length], ends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,8 +304,7 @@ class Clip(nn.Module):
         text_embeddings: Float[Tensor, "texts embed_dim"],
     ) -> Float[Tensor, "images texts"]:
         """The same for embeddings, of any length, that both towers made before."""
-        images, texts = F.normalize(image_embeddings, dim=-1), F.normalize(text_embeddings, dim=-1)
-        return self.logit_scale.exp() * images @ texts.T
+        return scaled_cosines(self.logit_scale, image_embeddings, text_embeddings)
 
     def tokens(
         self, clip: Float[Tensor, "batch channels frames rows columns"]
@@ -306,6 +317,21 @@ class Clip(nn.Module):
     ) -> Float[Tensor, "batch dim"]:
         """The image tower's features."""
         return self.image.features(clip)
+
+
+def scaled_cosines(
+    log_scale: Float[Tensor, ""],
+    seen: Float[Tensor, "batch embed_dim"],
+    texts: Float[Tensor, "classes embed_dim"] | Float[Tensor, "batch classes embed_dim"],
+) -> Float[Tensor, "batch classes"]:
+    """exp(log_scale) · cosine of all images or videos with all texts, or with each one's own.
+
+    Always in float32: a scale of 100 would make steps of half a logit of what bfloat16 leaves of a cosine.
+    """
+    with torch.autocast(seen.device.type, enabled=False):
+        seen, texts = F.normalize(seen.float(), dim=-1), F.normalize(texts.float(), dim=-1)
+        cosines = seen @ texts.T if texts.ndim == 2 else (texts @ seen[:, :, None]).squeeze(-1)
+        return log_scale.float().exp() * cosines
 
 
 BASE_16 = ImageTowerConfig(dim=768, depth=12, num_heads=12, embed_dim=512)

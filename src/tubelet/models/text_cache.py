@@ -1,11 +1,12 @@
 """Embeddings of texts, made once and kept for as long as the weights and the texts are the same."""
 
 import hashlib
-import os
 from collections import OrderedDict
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
+from uuid import uuid4
 
 import torch
 from jaxtyping import Float, Int64
@@ -13,15 +14,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from tubelet.errors import DataError
+
 # Texts that go through a tower together; more would only take memory.
 TEXTS_PER_PASS = 256
 
 
 @runtime_checkable
 class TextModel(Protocol):
-    """What has a tower of texts and embeds them."""
+    """What has a tower of texts, whose config has an `embed_dim`, and embeds them, not in unit length."""
 
-    text: nn.Module
+    @property
+    def text(self) -> nn.Module: ...
 
     def text_features(self, tokens: Int64[Tensor, "texts length"]) -> Float[Tensor, "texts embed_dim"]: ...
 
@@ -30,7 +34,8 @@ class TextCache:
     """Embeddings by weights and token ids: what is found is what would be computed.
 
     In memory the latest `most` sets of texts are kept. With a `folder` they outlive the process; files there are
-    named by a SHA-256 of the text tower's weights and the tokens, and a damaged one is computed anew.
+    named by a SHA-256 of the text tower's weights and the tokens, and a damaged one is computed anew. A folder
+    that cannot be written to is a DataError. Several processes and threads may share one.
     """
 
     def __init__(self, folder: Path | None = None, *, most: int = 16):
@@ -42,32 +47,52 @@ class TextCache:
     ) -> Float[Tensor, "texts embed_dim"]:
         """The embeddings of texts, without gradients, on the device of the model."""
         key = (*fingerprint(model.text), tokens.shape, tokens.cpu().numpy().tobytes())
-        if key not in self._kept:
-            self._kept[key] = self._read_or_made(model, tokens)
-            while len(self._kept) > self.most:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
+        # Taken out and put back as the latest; another thread may do the same meanwhile.
+        found = self._kept.pop(key, None)
+        if found is None:
+            found = self._read_or_made(model, tokens)
+        self._kept[key] = found
+        while len(self._kept) > self.most:
+            self._kept.popitem(last=False)
         # Its own copy for everybody: nobody can spoil what others will get.
-        return self._kept[key].clone()
+        return found.clone()
 
     def _read_or_made(self, model: TextModel, tokens: Tensor) -> Tensor:
         if self.folder is None:
             return embedded(model, tokens)
-        device = next(model.text.parameters()).device
+        weight, config = next(model.text.parameters()), cast(Any, model.text.config)
         path = self.folder / f"{digest(model.text, tokens)}.safetensors"
-        if path.is_file():
-            try:
-                found = load_file(path)["texts"]
-            except (SafetensorError, KeyError, OSError):
-                found = tokens[:0]
-            if found.ndim == 2 and len(found) == len(tokens):
-                return found.to(device)
+        found = read_embeddings(path, (len(tokens), config.embed_dim), weight.dtype)
+        if found is not None:
+            return found.to(weight.device)
         made = embedded(model, tokens)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(f".{os.getpid()}.unfinished")
+        write_embeddings(path, made)
+        return made
+
+
+def read_embeddings(path: Path, shape: tuple[int, int], dtype: torch.dtype) -> Tensor | None:
+    """The embeddings in a file; None where it is missing, damaged, or holds anything else."""
+    try:
+        found = load_file(path)["texts"]
+    except (SafetensorError, KeyError, OSError):
+        return None
+    fits = found.shape == shape and found.dtype == dtype and bool(found.isfinite().all())
+    return found if fits else None
+
+
+def write_embeddings(path: Path, made: Float[Tensor, "texts embed_dim"]) -> None:
+    """Write embeddings whole or not at all; a DataError where the folder does not take them."""
+    unfinished = path.with_suffix(f".{uuid4().hex}.unfinished")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         save_file({"texts": made.cpu().contiguous()}, unfinished)
         unfinished.replace(path)
-        return made
+    except (OSError, SafetensorError) as error:
+        with suppress(OSError):
+            unfinished.unlink()
+        raise DataError(
+            f"embedded texts cannot be kept in {path.parent} ({error}); choose another folder for the text cache"
+        ) from None
 
 
 @torch.inference_mode(False)
@@ -90,15 +115,24 @@ def fingerprint(module: nn.Module) -> tuple[object, ...]:
     """What tells whether a module's weights are the same ones, and unchanged, within a process.
 
     It takes milliseconds. Contents count, not only PyTorch's own count of changes, which `parameter.data` goes
-    around: the XOR of all bits, which a single bit changes, and a random projection, which signs, scales and the
+    around: a sum of all bits, which a single bit changes, and a random projection, which signs, scales and the
     order of rows change.
     """
     tensors = [tensor.detach() for tensor in module.state_dict().values()]
     versions = tuple(-1 if tensor.is_inference() else tensor._version for tensor in tensors)
-    bits = torch.stack([torch.hash_tensor(tensor) for tensor in tensors]).cpu().numpy().tobytes()
+    bits = torch.stack([bit_sum(tensor) for tensor in tensors]).cpu().numpy().tobytes()
     projections = torch.stack([projection(tensor) for tensor in tensors]).cpu().numpy().tobytes()
     places = tuple(tensor.data_ptr() for tensor in tensors)
     return (str(getattr(module, "config", None)), places, versions, bits, projections)
+
+
+def bit_sum(tensor: Tensor) -> Int64[Tensor, ""]:
+    """The sum of a tensor's bits, eight bytes at a time; the XOR, which takes longer, of one that is not made of
+    such."""
+    flat, size = tensor.reshape(-1), tensor.element_size()
+    if len(flat) * size % 8 or flat.storage_offset() * size % 8:
+        return torch.hash_tensor(flat).view(torch.int64)
+    return flat.view(torch.int64).sum()
 
 
 def projection(tensor: Tensor) -> Float[Tensor, ""]:

@@ -141,6 +141,14 @@ class Encoder(nn.Module):
 
         A clip of another size or length than the configured one gets the table of positions resampled.
         """
+        return self.norm(run_blocks(self.blocks, self.embedded(clip, visible), recompute=self.recompute))
+
+    def embedded(
+        self,
+        clip: Float[Tensor, "batch channels frames rows columns"],
+        visible: Bool[Tensor, "batch tokens"] | None = None,
+    ) -> Float[Tensor, "batch kept dim"]:
+        """What the first block is given."""
         if clip.shape[1] != self.config.channels:
             raise ConfigError(
                 f"the clip has {clip.shape[1]} channels; the model takes {self.config.channels}"
@@ -148,8 +156,7 @@ class Encoder(nn.Module):
         position = resize_positions(self.position, self.config.grid, self.embed.grid(clip))
         if visible is not None:
             position = keep_rows(position, visible)
-        tokens = self.embed(clip, visible) + position
-        return self.norm(run_blocks(self.blocks, tokens, recompute=self.recompute))
+        return self.embed(clip, visible) + position
 
 
 def encoder_block(config: EncoderConfig, drop_path: float) -> Block:

@@ -15,7 +15,6 @@ from math import log
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from tubelet.errors import ConfigError
 from tubelet.models.clip import (
@@ -28,6 +27,7 @@ from tubelet.models.clip import (
     ImageTowerConfig,
     TextTower,
     TextTowerConfig,
+    scaled_cosines,
 )
 from tubelet.models.xclip_parts import FrameTower, Integration, Prompts
 
@@ -37,9 +37,9 @@ class XCLIPConfig:
     """CLIP's two towers and what is new: messages, integration and prompts.
 
     `num_frames` is how many positions in time are learned. Other numbers of frames get them interpolated, or are
-    refused with `strict_frames`. A depth of 0 leaves a part out, `cross_frame=False` the messages. `prompt_scale`
-    is where the learned scale of prompts starts. Texts are frozen as published, with the scale of the logits;
-    `tune_text` trains both.
+    refused with `strict_frames`. A depth of 0 leaves a part out, `cross_frame=False` the messages. `time_scale`
+    is the deviation with which the positions in time start, `prompt_scale` where the learned scale of prompts
+    does. Texts are frozen as published, with the scale of the logits; `tune_text` trains both.
     """
 
     image: ImageTowerConfig
@@ -50,6 +50,7 @@ class XCLIPConfig:
     integration_depth: int = 1
     integration_num_heads: int
     integration_mlp_ratio: float = 4.0
+    time_scale: float = 0.02
     prompt_depth: int = 2
     prompt_num_heads: int
     prompt_scale: float = 0.1
@@ -72,8 +73,14 @@ class XCLIPConfig:
                 raise ConfigError(
                     f"embed_dim {self.embed_dim} does not divide into {part}_num_heads {num_heads}"
                 )
+        if self.strict_frames and not self.integration_depth:
+            raise ConfigError(
+                "strict_frames is on, but without integration no position in time is learned; leave it off"
+            )
         if self.num_frames < 1:
             raise ConfigError(f"num_frames is {self.num_frames}; it must be at least 1")
+        if not 0 <= self.time_scale <= 1:
+            raise ConfigError(f"time_scale {self.time_scale} is not a deviation from 0 to 1")
         if not 0 <= self.drop_path < 1:
             raise ConfigError(f"drop_path {self.drop_path} is not a share from 0 up to 1")
 
@@ -97,8 +104,8 @@ class XCLIPConfig:
 class VideoFeatures:
     """What is known of videos before any text is: `embedding` alone can be indexed and compared.
 
-    `places` has one vector per patch of a frame, the mean over the frames; prompts are made from it. None where
-    the model makes no prompts.
+    Embeddings are as the model makes them, not of unit length. `places` has one vector per patch of a frame, the
+    mean over the frames; prompts are made from it. None where the model makes no prompts.
     """
 
     embedding: Float[Tensor, "batch embed_dim"]
@@ -109,7 +116,7 @@ class XCLIP(nn.Module):
     """Videos and texts in one space, and how well they match.
 
     `texts` are embeddings that `text_features` made; they do not depend on the video, so a set of classes needs
-    them only once.
+    them only once. Neither videos' nor texts' have unit length; `logits` sees to it.
     """
 
     def __init__(self, config: XCLIPConfig):
@@ -159,9 +166,11 @@ class XCLIP(nn.Module):
                 raise ConfigError("prompts need the places of a video; take what video_features gives")
             texts = texts.expand(len(video.places), -1, -1)
             texts = texts + self.prompts(texts, video.places)
-        videos, texts = F.normalize(video.embedding, dim=-1), F.normalize(texts, dim=-1)
-        cosines = videos @ texts.T if texts.ndim == 2 else (texts @ videos[:, :, None]).squeeze(-1)
-        return self.logit_scale.exp() * cosines
+        return scaled_cosines(self.logit_scale, video.embedding, texts)
+
+    def scale(self) -> Float[Tensor, ""]:
+        """What cosines are multiplied with."""
+        return self.logit_scale.exp()
 
     def tokens(
         self, clip: Float[Tensor, "batch channels frames rows columns"]
@@ -188,6 +197,7 @@ def integration(config: XCLIPConfig) -> Integration:
         config.integration_num_heads,
         config.num_frames,
         mlp_ratio=config.integration_mlp_ratio,
+        time_scale=config.time_scale,
         norm_eps=config.image.norm_eps,
         strict=config.strict_frames,
     )
@@ -218,11 +228,14 @@ def mean_pooled(config: XCLIPConfig) -> XCLIPConfig:
     return replace(config, cross_frame=False, integration_depth=0, prompt_depth=0)
 
 
-# For frames of 32 pixels, trained from scratch in minutes.
+# For frames of 32 pixels, trained from scratch in minutes. What makes that possible: few and large patches, whose
+# first layer sees where in them things are, and positions in time that stand out from the start.
 NANO = XCLIPConfig(
-    image=ImageTowerConfig(dim=96, depth=4, num_heads=3, embed_dim=64, image_size=32, tubelet=(1, 8, 8)),
-    text=TextTowerConfig(dim=64, depth=2, num_heads=2, embed_dim=64, context_length=32),
+    image=ImageTowerConfig(dim=96, depth=2, num_heads=3, embed_dim=64, image_size=32, tubelet=(1, 16, 16)),
+    text=TextTowerConfig(dim=64, depth=1, num_heads=2, embed_dim=64, context_length=32),
     integration_num_heads=2,
+    time_scale=1.0,
+    prompt_depth=1,
     prompt_num_heads=2,
     tune_text=True,
 )
@@ -239,4 +252,5 @@ VARIANTS: dict[str, XCLIPConfig] = {
     "clip_b32_mean": mean_pooled(B32),
     "clip_b16_mean": mean_pooled(B16),
     "clip_l14_mean": mean_pooled(L14),
+    "clip_l14_336_mean": mean_pooled(L14_336),
 }

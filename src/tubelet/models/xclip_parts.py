@@ -105,7 +105,8 @@ class FrameTower(nn.Module):
 class Integration(nn.Module):
     """The frames of a video in their order become one vector.
 
-    It learns `num_frames` positions. Other numbers of frames get them interpolated, or are refused with `strict`.
+    It learns `num_frames` positions, which start with a deviation of `time_scale`. Other numbers of frames get
+    them interpolated, or are refused with `strict`.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class Integration(nn.Module):
         num_frames: int,
         *,
         mlp_ratio: float,
+        time_scale: float = 0.02,
         norm_eps: float,
         strict: bool,
     ):
@@ -123,7 +125,7 @@ class Integration(nn.Module):
         self.num_frames, self.strict = num_frames, strict
         self.recompute = False
         self.position = nn.Parameter(torch.empty(num_frames, dim))
-        nn.init.trunc_normal_(self.position, std=0.02)
+        nn.init.trunc_normal_(self.position, std=time_scale)
         blocks = [clip_block(dim, num_heads, mlp_ratio, norm_eps) for _ in range(depth)]
         self.blocks = nn.ModuleList(blocks)
         self.apply(init_new_linear)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tubelet.config import override, unknown_key
 from tubelet.errors import ConfigError
-from tubelet.recipes import videomae, videomamba, xclip
+from tubelet.recipes import uniformerv2, videomae, videomamba, xclip
 from tubelet.recipes.base import Recipe
 
 __all__ = ["RECIPES", "Recipe", "find_recipe"]
@@ -54,6 +54,17 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
         xclip.finetune,
         xclip.few_shot,
         xclip.train_nano,
+        uniformerv2.k710,
+        uniformerv2.finetune_k400,
+        uniformerv2.finetune_k600,
+        uniformerv2.finetune_k700,
+        uniformerv2.finetune_mit,
+        uniformerv2.finetune_ssv1,
+        uniformerv2.finetune_ssv2,
+        uniformerv2.finetune_anet,
+        uniformerv2.finetune_hacs,
+        uniformerv2.finetune,
+        uniformerv2.train_nano,
     )
 }
 

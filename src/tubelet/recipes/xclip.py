@@ -99,12 +99,13 @@ def train_nano(parts: str = "all") -> Recipe:
         input=InputSpec(
             num_frames=8, sampling="middles", image_size=32, num_clips=1, num_crops=1, rounding="xclip"
         ),
-        augment=AugmentRecipe(flip=0.0, scale=(0.8, 1.0)),
+        # Whole frames: left and right, large and small are words of the captions.
+        augment=AugmentRecipe(flip=0.0, scale=(1.0, 1.0), ratio=(1.0, 1.0)),
         optim=OptimRecipe(
-            lr=4e-3,
-            batch_size=64,
-            epochs=30,
-            warmup_epochs=3,
+            lr=8e-3,
+            batch_size=32,
+            epochs=14,
+            warmup_epochs=1,
             min_lr=1e-5,
             betas=(0.9, 0.98),
             max_grad_norm=1.0,
@@ -144,5 +145,6 @@ def _kinetics(size: str, num_frames: int) -> Recipe:
             new_lr_scale=10.0,
             cosine_from_start=True,
             min_lr_scales=False,
+            warmup_ends_on_peak=False,
         ),
     )

@@ -57,11 +57,18 @@ def check_labels(labels: Sequence[str]) -> None:
 def parse_labels(text: str) -> list[str]:
     """Labels between commas, as on a command line; one with a comma of its own stands in double quotes.
 
+    Quotes that are not closed, or that end within a label, are a DataError.
+
     >>> parse_labels('three dogs pulling a sled, dunking, "slip, then fall"')
     ['three dogs pulling a sled', 'dunking', 'slip, then fall']
     """
-    rows = csv.reader(text.splitlines(), skipinitialspace=True)
-    labels = [label.strip() for row in rows for label in row]
+    rows = csv.reader(text.splitlines(), skipinitialspace=True, strict=True)
+    try:
+        labels = [label.strip() for row in rows for label in row]
+    except csv.Error as error:
+        raise DataError(
+            f"the labels {text!r} cannot be told apart ({error}); double quotes stand around a whole label"
+        ) from None
     check_labels(labels)
     return labels
 
@@ -99,7 +106,7 @@ def _read_text(path: Path) -> str:
 
 def _table_labels(path: Path, text: str) -> list[str]:
     try:
-        rows = [row for row in csv.reader(text.splitlines()) if any(row)]
+        rows = [row for row in csv.reader(text.splitlines(), strict=True) if any(row)]
     except csv.Error as error:
         raise DataError(f"{path} cannot be read as a table: {error}") from None
     header = [name.strip() for name in rows[0]] if rows else []

@@ -81,7 +81,7 @@ class ClipTokenizer:
             if len(ids) > context_length and not truncate:
                 raise DataError(
                     f"the text {_shortened(text)} has {len(ids)} tokens, the model takes {context_length}; "
-                    "shorten it, or have it cut with truncate=True"
+                    "shorten it, or truncate it where that is offered"
                 )
             if len(ids) > context_length:
                 ids = [*ids[: context_length - 1], self.end]

@@ -18,6 +18,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from tubelet.text.printable import printable
+
 # Seconds between two plain lines where the output is not a terminal.
 PLAIN_INTERVAL = 10.0
 
@@ -26,24 +28,25 @@ class ProgressBar:
     """Steps done of steps to do, time left and a word of text; plain lines where there is no terminal."""
 
     def __init__(self, title: str, total: int, console: Console, *, done: int = 0):
-        self.title, self.total, self.done = title, total, done
+        self.title, self.total, self.done = printable(title), total, done
         self.console = console
         self.last_line = time.monotonic()
         self.bar: Progress | None = None
         if console.is_terminal:
             self.bar = Progress(
                 SpinnerColumn(),
-                TextColumn("{task.description}"),
+                # Titles are names of files, too, and not markup.
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 TextColumn("left"),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[text]}"),
+                TextColumn("{task.fields[text]}", markup=False),
                 console=console,
                 transient=False,
             )
-            self.row = self.bar.add_task(title, total=total, completed=done, text="")
+            self.row = self.bar.add_task(self.title, total=total, completed=done, text="")
 
     def __enter__(self) -> "ProgressBar":
         self.started, self.first = time.monotonic(), self.done
@@ -59,6 +62,7 @@ class ProgressBar:
 
     def stage(self, title: str, total: int) -> None:
         """Begin another part of the work under the same bar, unless it has begun."""
+        title = printable(title)
         if title == self.title:
             return
         self.title, self.total, self.done = title, total, 0
@@ -77,7 +81,8 @@ class ProgressBar:
             self.last_line = now
             rate = (now - self.started) / max(done - self.first, 1)
             left = f", {rate * (self.total - done):.0f} s left" if done < self.total else ""
-            self.console.print(f"{self.title}: {done}/{self.total}{left}  {text}".rstrip(), highlight=False)
+            said = f"{self.title}: {done}/{self.total}{left}  {text}".rstrip()
+            self.console.print(said, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 class MetricsLog:

@@ -16,7 +16,7 @@ from tubelet.models import VARIANTS, architecture_of, build_model
 from tubelet.models.clip import ClipConfig
 from tubelet.models.detector import DetectorConfig
 from tubelet.models.xclip import XCLIPConfig, mean_pooled
-from tubelet.weights import clip, videomae, videomamba, xclip
+from tubelet.weights import clip, internvideo, uniformerv2, viclip, videomae, videomamba, xclip
 from tubelet.weights.files import (
     Checkpoint,
     check_state,
@@ -34,6 +34,9 @@ FAMILIES: dict[str, ModuleType] = {
     "VideoMAE": videomae,
     "VideoMamba": videomamba,
     "X-CLIP": xclip,
+    "UniFormerV2": uniformerv2,
+    "ViCLIP": viclip,
+    "InternVideo": internvideo,
     "CLIP": clip,
 }
 HF_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -71,6 +74,10 @@ def convert(source: Path, config: Any = None) -> Checkpoint:
     said = videomamba.remarks(layout, config, guessed=guessed) if family is videomamba else []
     if family is xclip:
         said = xclip.remarks(hf, config)
+    if family is uniformerv2:
+        said = uniformerv2.remarks(config, guessed=guessed)
+    if family is internvideo:
+        said = internvideo.remarks(config, guessed=guessed)
     if said:
         facts["source"]["remarks"] = said
     return Checkpoint(config, converted, labels, {**facts, "input": fed} if fed else facts)
@@ -124,8 +131,9 @@ def _config_from_shapes(family: ModuleType, official: Mapping[str, Tensor]) -> A
 
 
 def _config_from_hf(family: ModuleType, hf: Mapping[str, Any]) -> Any:
-    if family is videomamba:
-        raise WeightsError("VideoMamba has no layout of Hugging Face; give the file itself, not its folder")
+    if not hasattr(family, "config_from_hf"):
+        name = next(name for name, module in FAMILIES.items() if module is family)
+        raise WeightsError(f"{name} has no layout of Hugging Face; give the file itself, not its folder")
     return family.config_from_hf(hf)
 
 

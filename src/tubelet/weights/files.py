@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 from safetensors import SafetensorError
@@ -25,7 +26,7 @@ from tubelet.weights.rules import listing
 from tubelet.weights.torchscript import is_torchscript, read_torchscript
 
 # Where published files keep their weights, in the order in which their own loaders look.
-WRAPPERS = ("model", "module", "state_dict")
+WRAPPERS = ("model", "module", "state_dict", "model_state")
 # Types of settings that files may hold. A yacs node is a dictionary and is read as one, without yacs.
 FOREIGN_SETTINGS = (argparse.Namespace, (OrderedDict, "yacs.config.CfgNode"))
 # The second is the name in transformers 5.
@@ -70,7 +71,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             content: Any = load_file(path)
         else:
             with torch.serialization.safe_globals(list(FOREIGN_SETTINGS)):
-                content = torch.load(path, map_location="cpu", weights_only=True)
+                # Files of training hold more than the weights; what is not asked for is never read from the disk.
+                mapped = is_zipfile(path)
+                content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # a damaged pickle fails in any way there is
         raise _not_opened(path, error) from None
     return unwrap(content, path)

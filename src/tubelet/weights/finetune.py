@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from tubelet.errors import ConfigError, WeightsError
-from tubelet.models import architecture_of
+from tubelet.models import architecture_of, uniformerv2
+from tubelet.models.viclip import ViCLIPConfig
 from tubelet.models.videomamba import EncoderConfig as MambaConfig
 from tubelet.models.videomamba import MixerConfig
 from tubelet.models.videomamba_pretrain import PretrainerConfig as MambaPretrainerConfig
@@ -18,6 +19,8 @@ from tubelet.weights.clip_start import fill_video_text
 from tubelet.weights.files import Checkpoint, read_checkpoint
 from tubelet.weights.inflate import inflate_kernel
 from tubelet.weights.rules import listing
+from tubelet.weights.uniformerv2_start import fill_uniformerv2
+from tubelet.weights.viclip_start import fill_viclip
 
 # Parts that belong to one task's classes or to one teacher; another run may need others.
 REPLACEABLE = ("head.", "to_teacher.", "decoders.")
@@ -47,12 +50,19 @@ def fill_from(model: nn.Module, config: Any, init: Path) -> Start:
     """Fill a fresh model of a config from a checkpoint folder.
 
     A head for other classes stays fresh. VideoMamba's positions are resampled where frames or pixels differ, and
-    the kernel of an image model is put in the middle of a longer one; X-CLIP starts from CLIP. Encoders that
-    compute different things are a ConfigError, those of different sizes a WeightsError.
+    the kernel of an image model is put in the middle of a longer one; X-CLIP, ViCLIP and UniFormerV2 start from
+    CLIP.
+    Encoders that compute different things are a ConfigError, those of different sizes a WeightsError.
     """
     pretrained = read_checkpoint(init)
+    filled = None
     if isinstance(config, XCLIPConfig):
         filled = fill_video_text(pretrained, config, model.state_dict(), init)
+    elif isinstance(config, ViCLIPConfig):
+        filled = fill_viclip(pretrained, config, model.state_dict(), init)
+    elif isinstance(config, uniformerv2.ClassifierConfig):
+        filled = fill_uniformerv2(pretrained, config, model.state_dict(), init)
+    if filled is not None:
         model.load_state_dict(filled.state)
         return Start(fresh=filled.fresh, unused=filled.unused, remarks=filled.remarks)
     found, wanted = (getattr(c, "encoder", None) for c in (pretrained.config, config))
