@@ -1,7 +1,7 @@
 """What single frames of captions tell of motion, without a network: `python -m benchmarks.caption_frames`.
 
-Given the look, the likeliest of all action sequences by the sprite's place and size, in 16 × 16 cells; from half of
-the clips for the other half. Ties go by chance.
+Given the look, the likeliest of all action sequences by the sprite's place and size, in 16 × 16 cells; from half
+of the clips for the other half. Ties go by chance.
 """
 
 from collections.abc import Sequence
