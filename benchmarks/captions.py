@@ -71,11 +71,13 @@ def asked_for(loaded: LoadedModel, folder: Path) -> Rates:
     }
 
 
-def learned(data: Path, out: Path, settings: Sequence[str]) -> tuple[LoadedModel, float]:
-    """A model trained by the recipe, and the CPU seconds that it took."""
+def learned(
+    data: Path, out: Path, settings: Sequence[str], recipe: str = "xclip.train_nano"
+) -> tuple[LoadedModel, float]:
+    """A model trained by a recipe, and the CPU seconds that it took."""
     begun = time.process_time()
     options = RunOptions(device="cpu", validate_every=0, cache_bytes=2**30)
-    result = run(find_recipe("xclip.train_nano", settings), data, out, options)
+    result = run(find_recipe(recipe, settings), data, out, options)
     return load(result.model), time.process_time() - begun
 
 

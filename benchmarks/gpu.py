@@ -10,6 +10,7 @@
  6. VideoMamba-Ti and -M from 8 to 64 frames against joint (fused and not) and divided attention
     (see benchmarks/gpu_videomamba.py).
  7. X-CLIP B/16 against `transformers`, with prompts for 400 texts, and a training step (see gpu_xclip.py).
+ 8. UniFormerV2 B/16 against its plain writing, and training steps of it and of ViCLIP (see gpu_uniformerv2.py).
 
 Ends with status 1 when a check fails, and at once where torch sees no CUDA device.
 """
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 
 from benchmarks import measure, peer
 from benchmarks.gpu_scans import scan_checks, scan_times, show_scans
+from benchmarks.gpu_uniformerv2 import show_uniformerv2, uniformerv2_checks, uniformerv2_times
 from benchmarks.gpu_videomamba import show_videomambas, videomamba_checks, videomamba_times
 from benchmarks.gpu_xclip import show_xclip, xclip_checks, xclip_times
 from tubelet.data.randomness import counter_generator
@@ -55,6 +57,7 @@ def main() -> None:
         **scan_checks(),
         **videomamba_checks(),
         **xclip_checks(),
+        **uniformerv2_checks(),
     }
     figures, ratios = {}, {}
     for size in SIZES[:1] if arguments.quick else SIZES:
@@ -71,8 +74,10 @@ def main() -> None:
     show_videomambas(mambas, mamba_ratios)
     xclips, xclip_ratios = xclip_times(quick=arguments.quick)
     show_xclip(xclips, xclip_ratios)
-    figures = figures | scans | mambas | xclips
-    ratios = ratios | scan_ratios | mamba_ratios | xclip_ratios
+    uniformers, uniformer_ratios = uniformerv2_times(quick=arguments.quick)
+    show_uniformerv2(uniformers, uniformer_ratios)
+    figures = figures | scans | mambas | xclips | uniformers
+    ratios = ratios | scan_ratios | mamba_ratios | xclip_ratios | uniformer_ratios
     measure.table(["check", "passed"], [[what, "yes" if passed else "NO"] for what, passed in checks.items()])
     name = "gpu-" + re.sub(r"[^a-z0-9]+", "-", torch.cuda.get_device_name().lower())
     figures["checks"] = checks

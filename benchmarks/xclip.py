@@ -20,10 +20,7 @@ import os
 # Before torch starts its threads: those that wait must not count as work.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-import multiprocessing
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -31,6 +28,7 @@ import torch
 
 from benchmarks import measure
 from benchmarks import xclip_peer as peer
+from benchmarks.workers import answer, worker
 from tubelet.models.text_cache import embedded
 from tubelet.train.device import speed_up_cpu
 
@@ -94,7 +92,7 @@ def seconds_in_turns(size: str, threads: int, rounds: int, slow_rounds: int) -> 
     often = [f"{form} {work}" for work in ("video", "labels") for form in ("ours", *peer.FORMS)]
     with_texts = (*MANY_TEXTS, "ours shipped", "ours texts at 77")
     taken: Taken = {}
-    with worker(size, threads, PLAIN) as plain, worker(size, threads, SPED_UP) as sped_up:
+    with worker(serve, size, threads, PLAIN) as plain, worker(serve, size, threads, SPED_UP) as sped_up:
         ends = {PLAIN: plain, SPED_UP: sped_up}
         for i in range(rounds + 1):
             names = [
@@ -115,22 +113,6 @@ def seconds_in_turns(size: str, threads: int, rounds: int, slow_rounds: int) -> 
     return taken
 
 
-@contextmanager
-def worker(size: str, threads: int, setting: str) -> Iterator[Connection]:
-    """The end of a pipe to a fresh process that does work by name."""
-    spawned = multiprocessing.get_context("spawn")
-    ours, theirs = spawned.Pipe()
-    process = spawned.Process(target=serve, args=(theirs, size, threads, setting))
-    process.start()
-    theirs.close()
-    try:
-        yield ours
-        ours.send("")
-    finally:
-        ours.close()
-        process.join()
-
-
 def serve(end: Connection, size: str, threads: int, setting: str) -> None:
     """In the worker: answer every name with seconds and how far the output is from the expected one."""
     torch.set_num_threads(threads)
@@ -140,15 +122,7 @@ def serve(end: Connection, size: str, threads: int, setting: str) -> None:
     works["ours shipped"]()  # from here on it has the texts
     expected = {kind: works[f"eager {kind}"]() for kind in ("video", "labels")}
     expected |= {"shipped": expected["labels"], "texts": works["ours texts"]()}
-    try:
-        while name := end.recv():
-            cpu, wall = time.process_time(), time.perf_counter()
-            output = works[name]()
-            cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-            kind = name.split()[1]
-            end.send((cpu, wall, peer.difference(output, expected[kind])))
-    except EOFError:
-        pass  # the other side has given up, and says why
+    answer(end, works, lambda name, output: peer.difference(output, expected[name.split()[1]]))
 
 
 def all_works(size: str) -> dict[str, peer.Work]:

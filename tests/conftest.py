@@ -19,6 +19,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=Path(__file__).parent / "weights" / "manifests",
         help="folder of published checkpoints' key lists that tests/weights converts (default: the packed ones)",
     )
+    parser.addoption(
+        "--corpus",
+        type=Path,
+        default=Path(__file__).parent / "media" / "corpus",
+        help="folder of odd, broken and hostile videos that tests/data reads (default: tests/media/corpus)",
+    )
 
 
 def pytest_configure() -> None:

@@ -18,6 +18,7 @@ from tubelet.errors import (
     WeightsError,
 )
 from tubelet.inference.calibration import calibrate
+from tubelet.inference.captioning import answer, caption
 from tubelet.inference.classify import classify, embed
 from tubelet.inference.label_texts import LabelTexts, label_texts
 from tubelet.inference.load import LoadedModel, load
@@ -56,8 +57,10 @@ __all__ = [
     "VideoIndex",
     "WeightsError",
     "WordClassification",
+    "answer",
     "build_model",
     "calibrate",
+    "caption",
     "classify",
     "classify_words",
     "draw_timeline",

@@ -1,8 +1,9 @@
 import multiprocessing
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from typing import Any
 
 import pytest
 
@@ -14,9 +15,9 @@ from benchmarks import xclip, xclip_peer
 
 
 @contextmanager
-def worker_in_a_thread(size: str, threads: int, setting: str) -> Iterator[Connection]:
+def worker_in_a_thread(serve: Callable[..., None], *arguments: Any) -> Iterator[Connection]:
     ours, theirs = multiprocessing.Pipe()
-    thread = threading.Thread(target=xclip.serve, args=(theirs, size, threads, setting))
+    thread = threading.Thread(target=serve, args=(theirs, *arguments))
     thread.start()
     try:
         yield ours

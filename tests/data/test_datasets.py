@@ -52,6 +52,16 @@ def test_repeated_augmentation_gives_different_views_with_their_own_numbers(moti
     assert not torch.equal(item.pixels[0], item.pixels[1])
 
 
+def test_with_draws_the_clips_of_a_video_recur_in_turn(motions: Path):
+    drawn = replace(learning(motions), draws=2)
+    for epoch in range(5):
+        assert torch.equal(pixels(drawn[epoch, 3]), pixels(learning(motions)[epoch % 2, 3]))
+    item = drawn[3, 0]
+    assert isinstance(item, LoadedVideo)
+    # So that erasing, which goes by it, recurs as well.
+    assert item.ids[0].epoch == 1
+
+
 def test_a_test_sees_all_clips_and_crops_clip_by_clip(motions: Path):
     sample = read_annotations(motions, "test").samples[0]
     item = judging([sample])[0, 0]
@@ -113,6 +123,23 @@ def test_no_more_frames_are_used_than_the_list_says(motions: Path):
     sample = replace(read_annotations(motions).samples[0], num_frames=1)
     views = pixels(judging([sample])[0, 0])
     assert torch.equal(views[0, :, 0], views[0, :, 3])
+
+
+def test_of_several_captions_every_epoch_draws_one_and_a_test_takes_the_first(motions: Path):
+    def texts(dataset: VideoDataset, epochs: int = 30) -> list[str | None]:
+        return [item.text for e in range(epochs) if isinstance(item := dataset[e, 1], LoadedVideo)]
+
+    captions = ("one", "two", "three")
+    samples = [replace(sample, captions=captions) for sample in read_annotations(motions).samples[:2]]
+    learned = replace(learning(motions), samples=samples)
+    drawn = texts(learned)
+    assert set(drawn) == set(captions)
+    assert drawn == texts(replace(learned, samples=list(samples)))
+    assert drawn != texts(replace(learned, seed=1))
+    assert torch.equal(pixels(learned[0, 1]), pixels(learning(motions)[0, 1]))
+    assert set(texts(judging(samples), 3)) == {"one"}
+    assert texts(judging([replace(s, question="what?") for s in samples]), 1) == ["what?"]
+    assert texts(learning(motions), 1) == [None]
 
 
 def test_missing_files_are_found_before_a_run(motions: Path, tmp_path: Path):

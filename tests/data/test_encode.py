@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tubelet.data.encode import write_mp4
+from tubelet.data.encode import Encoding, write_mp4, write_timed_mp4
 from tubelet.data.synth import LEVELS, render_clip
-from tubelet.data.video import Video
+from tubelet.data.video import Frames, Video
 
 
 def test_what_is_written_is_what_is_read(tmp_path: Path):
@@ -52,3 +52,42 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path):
     with pytest.raises(Exception, match=r".+"):
         write_mp4(tmp_path / "clip.mp4", odd, fps=8)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("fps", [0.5, 23.976, 30000 / 1001, 60.0, 1000.0])
+def test_frames_with_times_keep_them_and_the_rate(tmp_path: Path, fps: float):
+    pixels = render_clip(LEVELS["L1"], "train", 0).pixels
+    seconds = 5 + torch.arange(16, dtype=torch.float64) / fps
+    chunks = [Frames(pixels[:7], seconds[:7]), Frames(pixels[7:], seconds[7:])]
+    write_timed_mp4(tmp_path / "clip.mp4", chunks, encoding=Encoding(keyframe_every=5))
+    with Video(tmp_path / "clip.mp4") as video:
+        torch.testing.assert_close(video.seconds, seconds - 5, rtol=0.0, atol=1e-5)
+        assert video.fps == pytest.approx(fps, rel=1e-4)
+        assert video.duration == pytest.approx(16 / fps, rel=1e-4)
+
+
+def test_times_need_not_be_even_and_equal_ones_are_moved_apart(tmp_path: Path):
+    pixels = render_clip(LEVELS["L1"], "train", 0).pixels[:6]
+    seconds = torch.tensor([2.0, 2.04, 2.04, 2.3, 2.31, 5.0], dtype=torch.float64)
+    write_timed_mp4(tmp_path / "clip.mp4", [Frames(pixels, seconds)], encoding=Encoding())
+    with Video(tmp_path / "clip.mp4") as video:
+        torch.testing.assert_close(video.seconds, seconds - 2, rtol=0.0, atol=2e-5)
+        assert video.seconds.diff().min() > 0
+
+
+def test_one_frame_is_a_video(tmp_path: Path):
+    pixels = render_clip(LEVELS["L1"], "train", 0).pixels[:1]
+    frames = Frames(pixels, torch.tensor([7.0], dtype=torch.float64))
+    write_timed_mp4(tmp_path / "clip.mp4", [frames], encoding=Encoding())
+    assert Video(tmp_path / "clip.mp4").seconds.tolist() == [0.0]
+
+
+def test_files_for_fast_decoding_use_no_arithmetic_coding(tmp_path: Path):
+    pixels = render_clip(LEVELS["L1"], "train", 0).pixels
+    frames = Frames(pixels, torch.arange(16, dtype=torch.float64) / 8)
+    profiles = []
+    for fast_decode in (True, False):
+        write_timed_mp4(tmp_path / "a.mp4", [frames], encoding=Encoding(fast_decode=fast_decode))
+        data = (tmp_path / "a.mp4").read_bytes()
+        profiles.append([word in data for word in (b"cabac=0", b"cabac=1", b"b_pyramid=0", b"deblock=0")])
+    assert profiles == [[True, False, True, True], [False, True, False, False]]

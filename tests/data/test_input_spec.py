@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tubelet.data.input_spec import InputSpec
+from tubelet.data.input_spec import InputSpec, departures
 from tubelet.data.randomness import counter_generator
 from tubelet.errors import ConfigError
 
@@ -68,3 +68,13 @@ def test_frames_that_become_squares_as_a_whole_have_one_view():
     for change in ({"num_crops": 3}, {"short_side": 20}):
         with pytest.raises(ConfigError, match="stretch leaves nothing to crop"):
             replace(spec, **change)
+
+
+def test_what_weights_were_trained_with_is_told_apart_from_what_a_test_may_choose():
+    card = InputSpec(sampling="uniform", stride=4)
+    assert departures(replace(card, num_clips=1, short_side=256, stride=2), card) is None
+    assert departures(replace(card, sampling="middles"), card) == "sampling is middles and not uniform"
+    dense = InputSpec(stride=4)
+    assert departures(replace(dense, stride=2, antialias=True), dense) == (
+        "stride is 2 and not 4; antialias is True and not False"
+    )

@@ -4,14 +4,18 @@ import itertools
 import multiprocessing
 import os
 import signal
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
+from tubelet.data.batch import ClipBatch
 from tubelet.data.datasets import FrameCache, VideoDataset
 from tubelet.data.input_spec import InputSpec
 from tubelet.data.loader import TrainingOrder, epoch_order, evaluation_loader, training_loader
-from tubelet.data.manifest import Sample
+from tubelet.data.manifest import Sample, read_annotations
+from tubelet.data.transforms import FinetuneTransform
 from tubelet.errors import ConfigError, DataError
 
 Keys = list[tuple[int, int]]
@@ -126,3 +130,79 @@ def test_workers_survive_the_interrupt_that_a_terminal_sends_them():
     os.kill(worker.pid, signal.SIGINT)
     batches += loader
     assert [[(view.epoch, view.sample) for view in batch.ids] for batch in batches] == wanted
+
+
+def drawn(folder: Path, broken: Path) -> VideoDataset:
+    """Real videos, of which one cannot be read, with every choice about them drawn."""
+    samples = [*read_annotations(folder).samples[:7], Sample(path=str(broken), label=0, id="broken")]
+    plan = InputSpec(num_frames=4, stride=1, image_size=16).training_plan()
+    return VideoDataset(samples=samples, plan=plan, transform=FinetuneTransform(image_size=16, num_views=2))
+
+
+def bits(batch: ClipBatch) -> tuple[list[int], list[str], list[str]]:
+    """All of a batch, to be compared."""
+    return batch.pixels.flatten().tolist(), list(batch.names), [failure.path for failure in batch.failures]
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more than there are cores
+def test_batches_are_the_same_bits_with_any_number_of_workers_and_from_any_start(
+    motions: Path, tmp_path: Path
+):
+    broken = tmp_path / "broken.mp4"
+    broken.write_text("<html>")
+    dataset = drawn(motions, broken)
+
+    def loaded(num_workers: int, start_step: int = 0) -> list[tuple[list[int], list[str], list[str]]]:
+        loader = training_loader(
+            dataset,
+            order(num_samples=8, micro=2),
+            start_step=start_step,
+            num_steps=4,
+            num_workers=num_workers,
+            pin=False,
+        )
+        return [bits(batch) for batch in loader]
+
+    whole = loaded(0)
+    assert loaded(1) == whole
+    assert loaded(3) == whole
+    assert loaded(2, start_step=3) == whole[6:]
+    # Once in each epoch the broken one is named, and nothing stands in for it.
+    assert [path for _, _, failures in whole for path in failures] == [str(broken)] * 2
+    assert sorted(len(names) for _, names, _ in whole) == [2, 2, 4, 4, 4, 4, 4, 4]
+
+
+class Counted:
+    """An order that counts how many micro-batches were asked for."""
+
+    steps_per_epoch, accumulate = 100, 1
+    asked = 0
+
+    def micro_batches(self, start_step: int, num_steps: int) -> Iterator[Keys]:
+        for step in range(start_step, num_steps):
+            self.asked += 1
+            yield [(step, 0)]
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more than there are cores
+@pytest.mark.parametrize(("num_workers", "most"), [(0, 1), (1, 3), (2, 5)])
+def test_a_loader_runs_ahead_by_no_more_than_two_batches_per_worker(num_workers: int, most: int):
+    counted = Counted()
+    loader = training_loader(
+        numbered(1), counted, start_step=0, num_steps=100, num_workers=num_workers, pin=False
+    )
+    next(loader)
+    assert counted.asked <= most
+
+
+def test_a_worker_that_dies_is_one_clear_error():
+    loader = training_loader(
+        numbered(10), order(micro=1), start_step=0, num_steps=40, num_workers=1, pin=False
+    )
+    next(loader)
+    (worker,) = multiprocessing.active_children()
+    worker.kill()
+    with pytest.raises(
+        DataError, match=r"a data worker died: a video may crash the decoder \(`tubelet data check`"
+    ):
+        list(loader)

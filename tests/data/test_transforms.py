@@ -99,6 +99,16 @@ def test_pretraining_crops_then_resizes_with_antialias():
     assert torch.equal(view, resize(crop(pixels, box), 24, 24, antialias=True).transpose(0, 1))
 
 
+def test_repeated_augmentation_begins_with_the_view_that_would_be_alone():
+    pixels = torch.randint(0, 256, (4, 3, 40, 60), dtype=torch.uint8, generator=generator(5))
+    alone, several = (
+        PretrainTransform(image_size=24, num_views=count)(pixels, generator(1)) for count in (1, 3)
+    )
+    assert several.shape == (3, 3, 4, 24, 24)
+    assert torch.equal(several[:1], alone)
+    assert not torch.equal(several[1], several[2])
+
+
 def test_finetuning_augments_at_full_resolution_then_crops_then_flips():
     pixels = random_frames(4, 3, 40, 52)
     augment = RandAugment(num_ops=2)

@@ -67,6 +67,13 @@ def test_at_first_it_says_exactly_the_mean_of_both_models(layers: tuple[int, ...
     assert torch.equal(model(clip, other), (model.masked(clip) + model.multimodal(other)) / 2)
 
 
+@pytest.mark.parametrize("changes", [{"asks_last": "masked"}, {"per_class": True}])
+def test_options_do_not_change_the_start(changes: dict[str, Any]):
+    model = fused(replace(TINY, **changes))
+    clip, other = clips()
+    assert torch.equal(model(clip, other), (model.masked(clip) + model.multimodal(other)) / 2)
+
+
 def test_at_first_fused_probabilities_are_the_mean_of_both_models():
     model = fused(replace(TINY, fuse="probabilities", per_class=True))
     clip, other = clips()
@@ -81,6 +88,26 @@ def test_open_gates_let_each_model_hear_the_other():
     assert (first.masked - second.masked).abs().max() > 1e-3
     third = model.both_logits(clip + torch.randn_like(clip), other)
     assert (first.multimodal - third.multimodal).abs().max() > 1e-3
+
+
+def test_videomaes_mean_token_can_be_what_asks_last():
+    model, (clip, other) = fused(replace(TINY, asks_last="masked"), fresh=False), clips()
+    asked: list[tuple[Tensor, Tensor]] = []
+    model.last.register_forward_pre_hook(lambda _module, given: asked.append(given))
+    both = model.both_logits(clip, other)
+    ((query, context),) = asked
+    assert query.shape == (2, 1, 16)
+    torch.testing.assert_close(context, model.multimodal.encoder.block_outputs(other, [3])[0].flatten(1, 2))
+    torch.testing.assert_close(both.multimodal, model.multimodal(other))  # which has nobody to ask then
+    torch.testing.assert_close(model.masked.head(model.features(clip)), model.both_logits(clip).masked)
+    both.masked.sum().backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in model.last.parameters())
+
+
+def test_clips_of_more_videos_than_the_other_model_has_are_refused():
+    model, (clip, other) = fused(fresh=False), clips()
+    with pytest.raises(ConfigError, match="VideoMAE is given 2 clips and UniFormerV2 1; both have to see"):
+        model(clip, other[:1])
 
 
 def test_videomae_hears_what_uniformerv2_knew_after_the_named_block():

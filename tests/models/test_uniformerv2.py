@@ -288,6 +288,36 @@ def test_gradients_reach_every_parameter_of_a_trained_model():
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
 
 
+@pytest.mark.parametrize("config", [TINY, MOTION, *(replace(TINY, fusion=fusion) for fusion in FUSIONS[1:])])
+def test_an_exported_model_takes_any_number_of_videos(config: EncoderConfig):
+    model, some = classifier(config), torch.export.Dim("some", min=1, max=8)
+    exported = torch.export.export(model, (clips(),), dynamic_shapes=({0: some},)).module()
+    torch.testing.assert_close(exported(clips(batch=3)), model(clips(batch=3)))
+
+
+@pytest.mark.parametrize("config", [TINY, MOTION])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_other_precisions_are_computed_in(config: EncoderConfig, dtype: torch.dtype):
+    expected, found = classifier(config)(clips()), classifier(config).to(dtype)(clips().to(dtype))
+    assert found.dtype == dtype
+    tolerance = 0.1 if dtype == torch.bfloat16 else 1e-4
+    torch.testing.assert_close(found.float(), expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("config", [TINY, MOTION])
+@pytest.mark.parametrize(
+    ("clip", "message"),
+    [
+        (torch.zeros(2, 3, 0, 16, 16), "a clip of .* frames"),
+        (torch.zeros(2, 3, 4, 7, 16), "no room for a tubelet"),
+        (torch.zeros(2, 4, 3, 16, 16), "the clip has 4 channels; the model takes 3"),
+    ],
+)
+def test_what_is_no_clip_is_refused(config: EncoderConfig, clip: Tensor, message: str):
+    with pytest.raises(ConfigError, match=message):
+        classifier(config)(clip)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -302,6 +332,7 @@ def test_gradients_reach_every_parameter_of_a_trained_model():
         ({"drop_path": 1.0}, "drop_path 1.0 is not a share"),
         ({"num_frames": 0}, "num_frames is 0"),
         ({"patch_size": 32}, "no room for a tubelet"),
+        ({"global_mlp_ratio": 0.0}, "global_mlp_ratio 0.0 leaves no channels of 16"),
     ],
 )
 def test_what_makes_no_model_is_refused(changes: dict[str, Any], message: str):

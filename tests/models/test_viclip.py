@@ -12,7 +12,7 @@ from tubelet.errors import ConfigError
 from tubelet.models.backbone import Backbone
 from tubelet.models.clip import Clip, ClipConfig, ImageTowerConfig, TextTowerConfig
 from tubelet.models.text_classifier import TextClassifier
-from tubelet.models.viclip import VARIANTS, ViCLIP, ViCLIPConfig, resize_times
+from tubelet.models.viclip import VARIANTS, ViCLIP, ViCLIPConfig, check_mask, resize_times
 from tubelet.models.xclip import VideoFeatures
 
 TINY = ViCLIPConfig(
@@ -107,6 +107,24 @@ def test_masks_that_do_not_fit_are_refused():
         model.features(clips(), uneven)
     with pytest.raises(ConfigError, match="the mask is of 8 tokens; the clip has 16"):
         model.features(clips(), torch.zeros(2, 8, dtype=torch.bool))
+
+
+def test_every_clip_has_a_mask_of_its_own():
+    with pytest.raises(ConfigError, match="there are 1 masks for 2 clips; each needs its own"):
+        check_mask(torch.zeros(1, 16, dtype=torch.bool), num_clips=2, num_tokens=16)
+
+
+def test_an_exported_tower_takes_any_number_of_videos():
+    tower, some = viclip().image, torch.export.Dim("some", min=1, max=8)
+    exported = torch.export.export(tower, (clips(),), dynamic_shapes=({0: some},)).module()
+    torch.testing.assert_close(exported(clips(batch=3)), tower(clips(batch=3)))
+
+
+def test_frames_of_another_shape_are_seen_as_they_are():
+    wide = torch.randn(2, 3, 4, 8, 32, generator=torch.Generator().manual_seed(3))
+    model = viclip()
+    assert model.tokens(wide).shape == (2, 16, 12)  # as many as a square's, elsewhere
+    assert not torch.allclose(model.features(wide), model.features(wide.transpose(3, 4)), atol=1e-4)
 
 
 def test_without_positions_in_time_a_video_is_a_bag_of_frames():

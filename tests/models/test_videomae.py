@@ -18,6 +18,7 @@ from tubelet.models.videomae import (
     tubelet_targets,
 )
 from tubelet.ops.attention import attention_definition
+from tubelet.ops.resample import resize_positions
 
 ENCODER = EncoderConfig(dim=16, depth=2, num_heads=2, num_frames=4, image_size=16, tubelet=(2, 8, 8))
 CLASSIFIER = ClassifierConfig(encoder=ENCODER, num_classes=5, head_init_scale=1.0)
@@ -262,3 +263,17 @@ def test_models_start_as_published():
     q = pretrainer.get_parameter("encoder.blocks.0.attn.q.weight").detach()
     assert 0.95 * bound < float(q.abs().max()) <= bound
     assert float(pretrainer.mask_token.detach().abs().max()) <= 0.02
+
+
+def test_a_fixed_table_may_be_that_of_other_clips_resampled():
+    """How InternVideo trained models for clips of other sizes than 16 frames of 224 pixels."""
+    base = EncoderConfig(dim=16, depth=1, num_heads=2, num_frames=4, image_size=16, tubelet=(2, 8, 8))
+    larger = replace(base, num_frames=8, image_size=32)
+    resampled = replace(larger, position_grid=base.grid)
+    tables = [Encoder(config, last_norm=False).position for config in (base, larger, resampled)]
+    assert torch.equal(tables[2], resize_positions(tables[0], base.grid, larger.grid))
+    assert tables[1].shape == tables[2].shape
+    assert not torch.allclose(tables[1], tables[2])
+    for wrong in ({"position_grid": (0, 2, 2)}, {"position_grid": (2, 2, 2), "position": "learned"}):
+        with pytest.raises(ConfigError, match="position_grid is"):
+            replace(base, **wrong)

@@ -84,3 +84,14 @@ def test_every_recipe_builds_its_model_and_its_task(name: str):
 def test_what_was_never_published_is_refused(words: str, message: str):
     with pytest.raises(ConfigError, match=message):
         recipe_of(words)
+
+
+@pytest.mark.parametrize("size", ["b16", "l14", "l14_336"])
+def test_every_size_can_be_frozen_for_videos_of_ones_own(size: str):
+    plain, frozen = (
+        find_recipe("uniformerv2.finetune", [f"size={name}"]) for name in (size, f"{size}_frozen")
+    )
+    assert frozen.model == f"uniformerv2_{size}_frozen"
+    # What is new alone learns, and faster.
+    assert frozen.optim.lr == pytest.approx(80 * plain.optim.lr)
+    assert frozen.input == plain.input

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.tasks.videomambas import TEACHER, TOWER, teacher, tower
+from tubelet.data.mix import MixConfig
 from tubelet.data.values import ValueScale
 from tubelet.errors import ConfigError
 from tubelet.models import build_model
@@ -212,4 +213,4 @@ def test_settings_that_only_labels_give_a_meaning_are_refused_in_pre_training():
     with pytest.raises(ConfigError, match="are for training with labels"):
         replace(recipe, smoothing=0.1)
     with pytest.raises(ConfigError, match="are for training with labels"):
-        replace(recipe, augment=replace(recipe.augment, views=2))
+        replace(recipe, mix=MixConfig())

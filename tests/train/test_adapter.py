@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from tests.train.test_probe import drawn_shots
 from tubelet.errors import ConfigError
-from tubelet.models.xclip_adapter import nearness
+from tubelet.models.video_adapter import nearness
 from tubelet.train.adapter import ALPHA, ALPHA_ALONE, BETA, fit_adapter
 from tubelet.train.shots import Shots
 

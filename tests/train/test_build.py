@@ -4,10 +4,12 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import finetuning, pretraining
+from tubelet.data.batch import LoadedVideo
 from tubelet.data.manifest import Sample
 from tubelet.data.splits import Splits, find_splits
 from tubelet.data.transforms import FinetuneTransform, PretrainTransform
 from tubelet.errors import ConfigError, DataError
+from tubelet.recipes import find_recipe
 from tubelet.train.build import RunOptions, fit_to_classes, model_config, training_order, training_set
 
 
@@ -53,6 +55,18 @@ def test_recipes_become_their_transforms(motions: Path):
     assert finetune.randaugment is not None
     pretrain = training_set(pretraining(), samples, None).transform
     assert isinstance(pretrain, PretrainTransform)
+    repeated = training_set(pretraining("augment.views=3"), samples, None)
+    item = repeated[0, 0]
+    assert isinstance(item, LoadedVideo)
+    assert len(item.pixels) == 3  # of frames that were decoded once
+
+
+def test_several_views_that_would_share_a_caption_are_refused():
+    recipe = find_recipe("viclip.pretrain_nano")
+    with pytest.raises(
+        ConfigError, match=r"several views of a video would share its caption; set augment\.views=1"
+    ):
+        replace(recipe, augment=replace(recipe.augment, views=2))
 
 
 def test_a_batch_larger_than_the_data_is_refused():

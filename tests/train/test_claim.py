@@ -9,7 +9,9 @@ from tubelet.data.mix import MixConfig
 from tubelet.data.sample import Sample
 from tubelet.data.splits import Splits, find_splits
 from tubelet.errors import ConfigError
-from tubelet.train.claim import CLAIM, claim_folder, digest
+from tubelet.recipes import find_recipe
+from tubelet.train.build import model_config
+from tubelet.train.claim import CLAIM, claim_folder, digest, drops
 
 RECIPE = finetuning()
 
@@ -75,6 +77,14 @@ def test_the_forward_pass_matters_only_where_clips_are_mixed_or_dropped_in_it(sp
         claim_folder(begun(tmp_path / name), recipe, splits, None, 4)
         with pytest.raises(ConfigError, match="micro_batch_size is 4 there and 2 here"):
             claim_folder(tmp_path / name, recipe, splits, None, 2)
+
+
+def test_dropout_counts_whatever_part_of_a_model_has_it():
+    nano = find_recipe("uniformerv2.train_nano")
+    assert not drops(model_config(nano))
+    for setting in ("head_dropout=0.1", "encoder.global_dropout=0.1", "encoder.global_drop_path=0.1"):
+        assert drops(model_config(replace(nano, overrides=(setting,))))
+    assert drops(model_config(find_recipe("cross_model.k400")))
 
 
 def test_a_folder_with_nothing_worth_keeping_is_claimed_anew(splits: Splits, tmp_path: Path):

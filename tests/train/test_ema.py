@@ -33,3 +33,15 @@ def test_whole_numbers_are_copied():
     model(torch.randn(4, 2))
     ema.update(model)
     assert int(ema.model.state_dict()["num_batches_tracked"]) == 1
+
+
+def test_frozen_parts_are_left_alone():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    model[0].requires_grad_(False)
+    ema = Ema(model, 0.9)
+    kept, moved = (ema.model.state_dict()[name].clone() for name in ("0.weight", "1.weight"))
+    for parameter in model.parameters():
+        nn.init.ones_(parameter)
+    ema.update(model)
+    assert torch.equal(ema.model.state_dict()["0.weight"], kept)
+    torch.testing.assert_close(ema.model.state_dict()["1.weight"], 0.9 * moved + 0.1)

@@ -12,7 +12,7 @@ from tubelet.data.sample import Sample
 from tubelet.errors import DataError
 from tubelet.inference.classify import embed
 from tubelet.inference.load import LoadedModel
-from tubelet.models.xclip_probe import VideoTower, video_tower
+from tubelet.models.video_towers import VideoTower, video_tower
 from tubelet.train.shots import Shots, embed_shots
 
 

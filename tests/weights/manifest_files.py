@@ -19,6 +19,8 @@ COUNTS = ("num_params", "n_elements", "total_params")
 EXTRAS = ("optional_extra_keys", "optional_legacy_keys")
 # A part that a file may have or lack, and numbers of parameters in millions.
 PARTS = ("optional_keys", "params_M", "params_caption_decoder_M")
+# Frames, clips and crops by which an accuracy was reported.
+VIEWS = ("frames_x_crops_x_clips", "frames_x_clips_x_crops", "views")
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,10 @@ class Manifest:
     @property
     def config(self) -> dict[str, Any]:
         return self.facts["config"]
+
+    @property
+    def reported(self) -> dict[str, Any]:
+        return self.facts.get("reported") or {}
 
     @property
     def num_params(self) -> int | None:
@@ -61,6 +67,7 @@ def pack(folder: Path, packed: Path) -> None:
     kept = ("config", "keys", *COUNTS, *EXTRAS, *PARTS)
     contents = {
         manifest.name: {fact: manifest.facts[fact] for fact in kept if fact in manifest.facts}
+        | {"reported": {name: manifest.reported[name] for name in VIEWS if name in manifest.reported}}
         for manifest in read_manifests(folder)
     }
     packed.write_bytes(gzip.compress(json.dumps(contents, separators=(",", ":")).encode(), mtime=0))

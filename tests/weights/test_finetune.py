@@ -87,6 +87,15 @@ def test_an_encoder_that_computes_something_else_is_refused_with_the_way_out(tmp
         started(checkpoint(scaled), CLASSIFIER, tmp_path)
 
 
+def test_tables_that_were_made_otherwise_are_not_swapped(tmp_path: Path):
+    longer = replace(CLASSIFIER, encoder=replace(ENCODER, num_frames=8))
+    resampled = replace(longer, encoder=replace(longer.encoder, position_grid=ENCODER.grid))
+    with pytest.raises(ConfigError, match=r"set model\.encoder\.position_grid=\[2, 2, 2\]"):
+        started(checkpoint(resampled), longer, tmp_path)
+    started(checkpoint(resampled), resampled, tmp_path)
+    started(checkpoint(resampled), CLASSIFIER, tmp_path)  # of clips that the table was made for
+
+
 def test_a_model_of_another_family_is_no_start(tmp_path: Path):
     with pytest.raises(
         ConfigError, match="holds a videomae_pretrainer; a videomamba_classifier cannot start"

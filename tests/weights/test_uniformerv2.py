@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tubelet.data.input_spec import InputSpec
+from tubelet.data.label_sets import label_set
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.inference.load import input_spec
 from tubelet.models import build_model, clip
@@ -151,6 +152,25 @@ def test_clip_s_tower_is_taken_whole_and_its_kernel_put_in_the_middle(
     assert bool(start.remarks) == (config is MOTION)
 
 
+@pytest.mark.parametrize("size", [8, 32])
+@pytest.mark.parametrize("source", [TOWER, TINY])
+def test_frames_of_another_size_start_as_the_model_would_see_them(source: Any, size: int, tmp_path: Path):
+    trained = Checkpoint(source, filled(source))
+    config = replace(TINY, encoder=replace(TINY.encoder, image_size=size))
+    start, state = started(trained, config, tmp_path)
+    side = size // 8
+    assert start.remarks == [f"positions resampled from 2 × 2 to {side} × {side} patches"]
+    # A model for frames of 16 pixels that meets such frames resamples as it goes.
+    _, as_they_are = started(trained, TINY, tmp_path / "again")
+    clip = torch.randn(1, 3, 2, size, size)
+    patches = []
+    for size_of, weights in ((config, state), (TINY, as_they_are)):
+        model = UniFormerV2Classifier(size_of)
+        model.load_state_dict(weights)
+        patches.append(model.encoder.embed(clip))
+    torch.testing.assert_close(*patches)
+
+
 def test_of_a_full_clip_the_image_tower_is_taken(tmp_path: Path):
     text = clip.TextTowerConfig(dim=8, depth=1, num_heads=1, embed_dim=32, vocab_size=9, context_length=4)
     both = clip.ClipConfig(image=TOWER, text=text)
@@ -175,13 +195,9 @@ def test_another_uniformerv2_is_taken_whole_but_for_a_head_of_other_classes(tmp_
 @pytest.mark.parametrize(
     ("found", "error", "message"),
     [
-        (
-            replace(TOWER, image_size=24),
-            ConfigError,
-            r"image_size 24 and the recipe's model 16; .* CLIP of that",
-        ),
         (replace(TOWER, tubelet=(1, 16, 16)), ConfigError, r"patches .* \(16, 16\) and .* \(8, 8\)"),
-        (replace(TOWER, num_heads=2), ConfigError, "num_heads 2 and the recipe's model 1"),
+        (replace(TOWER, num_heads=2), ConfigError, "num_heads 2 and the recipe's model 1; .* CLIP of that"),
+        (replace(TOWER, norm_eps=1e-6), ConfigError, "norm_eps 1e-06 and the recipe's model 1e-05"),
         (replace(TOWER, depth=2), WeightsError, "lacks parts of CLIP's image tower: encoder.blocks.2"),
         (replace(TOWER, dim=128), WeightsError, r"of another size: .*\(128,\) instead of \(64,\)"),
         (replace(TOWER, tubelet=(2, 8, 8)), ConfigError, "starts from a tower of images"),
@@ -192,3 +208,90 @@ def test_what_cannot_be_started_from_is_refused(found: Any, error: type, message
     with pytest.raises(error, match=message) as caught:
         started(Checkpoint(found, filled(found)), TINY, tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def mmaction2(config: ClassifierConfig = TINY) -> dict[str, Tensor]:
+    """What a file of mmaction2's should be, as far as is known here."""
+    return to_official(filled(config), LAYOUTS["mmaction2"][ARCHITECTURE])
+
+
+def test_mmaction2_has_its_head_elsewhere_and_all_else_as_the_authors():
+    theirs = to_official(filled(), LAYOUTS["official"][ARCHITECTURE])
+    heads = {"cls_head.fc_cls.weight", "cls_head.fc_cls.bias"}
+    norms = {"backbone.transformer.norm.weight", "backbone.transformer.norm.bias"}
+    assert mmaction2().keys() - theirs.keys() == heads | norms
+    assert {key.rpartition(".")[0] for key in theirs.keys() - mmaction2().keys()} == {
+        "backbone.transformer.proj.0",
+        "backbone.transformer.proj.2",
+    }
+
+
+def test_a_file_of_mmaction2_is_converted_and_says_that_none_was_seen(tmp_path: Path):
+    config = replace(TINY, num_classes=400)
+    content = {"meta": {"epoch": 5}, "state_dict": mmaction2(config)}
+    torch.save(content, tmp_path / "uniformerv2_u16_kinetics400-rgb.pth")
+    found = convert(tmp_path / "uniformerv2_u16_kinetics400-rgb.pth")
+    assert found.config == replace(config, encoder=replace(config.encoder, num_frames=16))
+    assert all(torch.equal(found.state[key], value) for key, value in filled(config).items())
+    assert found.labels == label_set("k400")
+    assert found.facts["input"]["mean"] == [0.45, 0.45, 0.45]
+    assert "was written without one of its files at hand" in found.facts["source"]["remarks"][0]
+
+
+def test_what_mmaction2_calls_otherwise_is_listed(tmp_path: Path):
+    wrong = mmaction2() | {"backbone.transformer.fuse.weight": torch.zeros(2), "ema.steps": torch.zeros(1)}
+    torch.save({"state_dict": wrong}, tmp_path / "port.pth")
+    with pytest.raises(
+        WeightsError, match=r"port\.pth: no rule claims backbone\.transformer\.fuse\.weight, ema\.steps"
+    ):
+        convert(tmp_path / "port.pth")
+    lacking = mmaction2()
+    del lacking["backbone.ln_pre.bias"]
+    torch.save({"state_dict": lacking}, tmp_path / "port.pth")
+    with pytest.raises(WeightsError, match=r"missing: encoder\.pre_norm\.bias"):
+        convert(tmp_path / "port.pth")
+
+
+def test_statistics_that_a_file_holds_are_its_card(tmp_path: Path):
+    held = {"data_preprocessor.mean": [114.75, 102.0, 127.5], "data_preprocessor.std": [57.375] * 3}
+    stored = {key: torch.tensor(values).view(3, 1, 1, 1) for key, values in held.items()}
+    torch.save({"state_dict": mmaction2() | stored}, tmp_path / "port.pth")
+    fed = convert(tmp_path / "port.pth").facts["input"]
+    assert (fed["mean"], fed["std"]) == ([0.45, 0.4, 0.5], [0.225] * 3)
+    torch.save({"state_dict": mmaction2() | {"data_preprocessor.mean": torch.ones(1)}}, tmp_path / "port.pth")
+    with pytest.raises(WeightsError, match=r"data_preprocessor\.mean has 1 numbers, not 3"):
+        convert(tmp_path / "port.pth")
+
+
+def test_the_same_head_has_the_authors_order_in_their_file_and_the_alphabet_in_mmaction2_s(tmp_path: Path):
+    config, orders = replace(TINY, num_classes=400), {}
+    for layout in ("official", "official_backbone", "mmaction2"):
+        state = to_official(filled(config), LAYOUTS[layout][ARCHITECTURE])
+        torch.save({"state_dict": state}, tmp_path / "some.pth")
+        found = convert(tmp_path / "some.pth")
+        orders[layout] = found.labels
+        assert any("classes are named in the order of k400" in r for r in found.facts["source"]["remarks"])
+    assert orders["official"] == orders["official_backbone"] == label_set("k400_uniformerv2")
+    assert orders["official"][0] == "riding a bike"
+    assert orders["mmaction2"] == tuple(sorted(orders["official"]))
+
+
+def test_orders_that_are_not_on_record_are_not_made_up(tmp_path: Path):
+    for num_classes in (600, 700, 710, 174):
+        config = replace(TINY, num_classes=num_classes)
+        torch.save(to_official(filled(config), LAYOUTS["official"][ARCHITECTURE]), tmp_path / "some.pth")
+        assert convert(tmp_path / "some.pth").labels == ()
+
+
+def test_a_card_tells_frames_and_data_set(tmp_path: Path):
+    config = replace(TINY, num_classes=200, encoder=replace(TINY.encoder, local_relations=0))
+    torch.save(to_official(filled(config), LAYOUTS["official"][ARCHITECTURE]), tmp_path / "mine.pth")
+    found = convert(tmp_path / "mine.pth", card="hacs_32x16")
+    assert (found.config.encoder.num_frames, found.facts["input"]["num_clips"]) == (32, 10)
+    assert found.facts["source"] == {"file": "mine.pth", "layout": "official", "trained_for": "hacs"}
+    with pytest.raises(WeightsError, match=r"mine\.pth: card k400: k400 has 400 classes, and the model 200"):
+        convert(tmp_path / "mine.pth", card="k400")
+    with pytest.raises(WeightsError, match="the card says image_size 224, and the model is made for 16"):
+        convert(tmp_path / "mine.pth", card="hacs_32x224")
+    with pytest.raises(WeightsError, match="the card says num_frames 32, and the model is made for 8"):
+        convert(tmp_path / "mine.pth", config, card="hacs_32x16")

@@ -5,12 +5,18 @@ from collections.abc import Sequence
 
 # Importing them adds their commands.
 from tubelet.cli import (
+    captioning,
     classifying,
+    combining,
+    converting,
     few_shot,
     judging,
+    merging,
+    preparing,
     protocols,
     published,
     recognising,
+    relabelling,
     searching,
     synthetic,
     training,
@@ -20,13 +26,19 @@ from tubelet.errors import TubeletError
 from tubelet.train.device import speed_up_cpu
 
 __all__ = [
+    "captioning",
     "classifying",
+    "combining",
+    "converting",
     "few_shot",
     "judging",
     "main",
+    "merging",
+    "preparing",
     "protocols",
     "published",
     "recognising",
+    "relabelling",
     "searching",
     "synthetic",
     "training",
@@ -62,4 +74,7 @@ def resumes(arguments: Sequence[str]) -> bool:
     """Whether a command that is cut short goes on where it was when it is given once more."""
     command = arguments[0] if arguments else ""
     fine_tunes = any(argument.removeprefix("--method=") == "finetune" for argument in arguments)
-    return command in RESUMED or (command == "few-shot" and fine_tunes)
+    if list(arguments[:2]) == ["data", "check"]:
+        return any(argument.partition("=")[0] == "--out" for argument in arguments)
+    prepares = list(arguments[:2]) == ["data", "prepare"]
+    return command in RESUMED or prepares or (command == "few-shot" and fine_tunes)

@@ -17,6 +17,9 @@ app = App(
     default_parameter=Parameter(json_list=False, json_dict=False),
 )
 
+data_sets = App(name="data", help="Look after data sets: check, prepare, merge and convert them.")
+app.command(data_sets)
+
 # A label such as :cat: is a text like any other.
 out = Console(emoji=False)
 err = Console(stderr=True, emoji=False)

@@ -15,8 +15,9 @@ from tubelet.data.video_files import PICTURE_EXTENSIONS, VIDEO_EXTENSIONS
 from tubelet.errors import BackendError, ConfigError, DataError
 from tubelet.inference.load import LoadedModel, load
 from tubelet.models.text_classifier import TextClassifier, class_tokens
+from tubelet.models.video_text import VideoTextModel
+from tubelet.models.video_towers import video_tower
 from tubelet.models.xclip import XCLIP
-from tubelet.models.xclip_probe import video_tower
 from tubelet.text.prompts import Wording
 from tubelet.train.adapter import fit_adapter
 from tubelet.train.build import RunOptions
@@ -65,13 +66,13 @@ def few_shot(
     settings
         Of the recipe `xclip.few_shot`, such as `optim.epochs=10`; for --method finetune.
     model
-        A checkpoint folder of an X-CLIP or a mean-pooled CLIP.
+        A checkpoint folder of an X-CLIP, ViCLIP, InternVideo or mean-pooled CLIP.
     out
         Folder for the run: out/model, out/test.toml, and in out/few_shot the lists of videos.
     shots
         Videos of each class to learn from.
     method
-        A linear probe or a cached-feature adapter on the frozen model (seconds), or fine-tuning of the model.
+        A linear probe or a cached-feature adapter on the frozen model (seconds), or fine-tuning of an X-CLIP.
     seed
         Of the choice of videos and of all else that is random.
     views
@@ -92,7 +93,7 @@ def few_shot(
     """
     check_words(folder, settings, method, shots, tune_keys, views)
     loaded = load(model, device=str(pick_device(device)))
-    whole = text_model(loaded, model)
+    whole = text_model(loaded, model, method)
     data = few_shot_data(folder, shots, seed=seed, allow_fewer=allow_fewer)
     check_words(folder, settings, method, min([shots, *data.lacking.values()]), tune_keys, views)
     if method != "finetune" and (out / "model").exists():
@@ -144,18 +145,26 @@ def check_words(
         raise ConfigError(f"--views {views}: 0 or more random views of a shot, for --method probe or adapter")
 
 
-def text_model(loaded: LoadedModel, folder: Path) -> XCLIP:
-    """The model, if it embeds videos as CLIP does; else a ConfigError."""
-    if not isinstance(loaded.model, XCLIP):
+def text_model(loaded: LoadedModel, folder: Path, method: str) -> VideoTextModel:
+    """The model, if it embeds videos and texts in one space; else a ConfigError."""
+    kind = type(loaded.model).__name__
+    if not isinstance(loaded.model, VideoTextModel):
         raise ConfigError(
-            f"{folder} holds a {type(loaded.model).__name__}; few-shot learning needs an X-CLIP, or a CLIP "
+            f"{folder} holds a {kind}; few-shot learning needs an X-CLIP, ViCLIP or InternVideo, or a CLIP "
             "converted with `tubelet convert FILE FOLDER --model clip_b32_mean`; other models can be fine-tuned "
             "with `tubelet train --init`"
+        )
+    if method == "finetune" and not isinstance(loaded.model, XCLIP):
+        raise ConfigError(
+            f"{folder} holds a {kind}; --method finetune is for X-CLIP and mean-pooled CLIP, so take probe or "
+            "adapter"
         )
     return loaded.model
 
 
-def read_names(loaded: LoadedModel, model: XCLIP, data: FewShotData, method: str) -> TextClassifier | None:
+def read_names(
+    loaded: LoadedModel, model: VideoTextModel, data: FewShotData, method: str
+) -> TextClassifier | None:
     """The zero-shot classifier of the classes' names; None, and a note, where it cannot be had.
 
     A name that no text can be made of, such as a long one, is a DataError where the method learns with names.
@@ -181,7 +190,7 @@ def read_names(loaded: LoadedModel, model: XCLIP, data: FewShotData, method: str
 
 
 def see_shots(
-    loaded: LoadedModel, model: XCLIP, data: FewShotData, *, views: int, seed: int, num_workers: int
+    loaded: LoadedModel, model: VideoTextModel, data: FewShotData, *, views: int, seed: int, num_workers: int
 ) -> Shots:
     """What the model sees in the shots; says which could not be read."""
     with ProgressBar("reading shots", 1 + views, err) as bar:
@@ -205,7 +214,7 @@ def see_shots(
 
 def fit(
     loaded: LoadedModel,
-    model: XCLIP,
+    model: VideoTextModel,
     data: FewShotData,
     seen: Shots,
     method: str,
@@ -218,7 +227,7 @@ def fit(
     if method == "probe":
         return probe_checkpoint(tower, loaded.input, fit_probe(seen, data.num_classes), classes)
     vectors = None if named is None else named.texts().detach().cpu()
-    scale = float(model.logit_scale.detach().exp())
+    scale = float(model.scale().detach())
     cached = fit_adapter(
         seen,
         data.num_classes,

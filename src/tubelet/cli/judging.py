@@ -1,7 +1,8 @@
 """The command that judges models: `evaluate`."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -12,14 +13,17 @@ from tubelet.cli.app import app, err, out, say
 from tubelet.cli.figures import show_figures
 from tubelet.cli.files import check_outputs
 from tubelet.config import to_plain
-from tubelet.data.input_spec import InputSpec
+from tubelet.data.input_spec import InputSpec, departures
 from tubelet.data.manifest import read_annotations
+from tubelet.data.sample import Sample
 from tubelet.errors import ConfigError, DataError
 from tubelet.inference.classify import check_whole_clips
-from tubelet.inference.load import input_spec, load
+from tubelet.inference.load import LoadedModel, input_spec, load
 from tubelet.inference.named_classes import named_classifier
+from tubelet.models.internvideo_qa import AnswererConfig
 from tubelet.train.device import pick_device
 from tubelet.train.evaluate import evaluate_model, evaluate_regressor
+from tubelet.train.evaluate_texts import evaluate_texts
 from tubelet.train.log import ProgressBar
 
 
@@ -61,7 +65,8 @@ def evaluate(
     """Judge a classifier or a regression on labelled videos, with all clips and crops it is tested with.
 
     A model of videos and texts is judged on the data's classes by their names, whether it was trained on them or
-    not.
+    not; a ViCLIP or an InternVideo on videos with captions, by how well both find each other; a model for
+    questions by their answers. The last two see each video once.
 
     Parameters
     ----------
@@ -78,14 +83,29 @@ def evaluate(
     """
     check_outputs({"--json": how.json_file}, [data])
     loaded = load(model, device=str(pick_device(how.device)))
-    check_whole_clips(loaded)
+    in_words = samples_in_words(loaded, data, split)
+    if in_words is None:
+        check_whole_clips(loaded)
     if not loaded.labels and loaded.values is None and not loaded.reads_texts:
         raise ConfigError(
             f"{model} has no classes: it is an encoder; fine-tune it with `tubelet train --init`"
         )
     views = {"num_clips": clips, "num_crops": crops}
     counts = [f"input.{name}={n}" for name, n in views.items() if n is not None]
-    spec = input_spec(loaded.config, to_plain(loaded.input), [*settings, *counts])
+    spec = asked_input(loaded, [*settings, *counts])
+    if in_words is not None:
+        with ProgressBar("evaluating", len(in_words), err) as bar:
+            figures = evaluate_texts(
+                loaded.model,
+                spec,
+                in_words,
+                answers=loaded.labels,
+                allow_missing=how.allow_missing,
+                num_workers=how.num_workers,
+                on_progress=bar.update,
+            )
+        report(figures, replace(spec, num_clips=1, num_crops=1), how)
+        return
     names = loaded.labels if loaded.has_names else None
     judged = loaded.model
     if loaded.reads_texts:
@@ -117,10 +137,34 @@ def evaluate(
         )
     for failure in scores.failures:
         say("not read", failure.reason)
+    report(figures, spec, how)
+
+
+def samples_in_words(loaded: LoadedModel, data: Path, split: str) -> list[Sample] | None:
+    """Videos with questions for a model that answers them, or with captions and no class; else None."""
+    asked = isinstance(loaded.config, AnswererConfig)
+    if not asked and not loaded.reads_texts:
+        return None
+    samples = read_annotations(data, split).samples
+    told = all(sample.captions and sample.label is None for sample in samples)
+    return samples if asked or told else None
+
+
+def report(figures: dict[str, float], spec: InputSpec, how: Judging) -> None:
+    """Figures on the terminal, and in a file where one is asked for."""
     show_figures(figures)
     out.print(views_of(spec), highlight=False)
     if how.json_file is not None:
         how.json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def asked_input(loaded: LoadedModel, settings: Sequence[str]) -> InputSpec:
+    """A model's own input with settings of the user's, who is told where it was trained with something else."""
+    spec = input_spec(loaded.config, to_plain(loaded.input), settings)
+    told = departures(spec, loaded.input)
+    if told is not None:
+        say("note", f"fed otherwise than the model's own input says: {told}")
+    return spec
 
 
 def views_of(spec: InputSpec) -> str:

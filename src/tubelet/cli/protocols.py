@@ -12,11 +12,11 @@ from rich.table import Table
 from tubelet.cli.app import app, err, plain, say
 from tubelet.cli.app import out as terminal
 from tubelet.cli.files import check_outputs
-from tubelet.cli.judging import How, Judging, views_of
+from tubelet.cli.judging import How, Judging, asked_input, views_of
 from tubelet.config import to_plain
 from tubelet.data.few_shot import draw_few_shot
 from tubelet.data.protocols import hmdb51_split, ucf101_split, zero_shot_parts
-from tubelet.inference.load import input_spec, load
+from tubelet.inference.load import load
 from tubelet.inference.named_classes import named_classifier
 from tubelet.text.prompts import TEMPLATES, Wording
 from tubelet.train.device import pick_device
@@ -43,7 +43,7 @@ def zero_shot(
     Parameters
     ----------
     model
-        A checkpoint folder of an X-CLIP or a mean-pooled CLIP.
+        A checkpoint folder of an X-CLIP, ViCLIP, InternVideo or mean-pooled CLIP.
     protocol
         UCF101 and HMDB51: the test videos of all three official splits. Kinetics-600: three choices of 160 among
         the 220 classes that Kinetics-400 does not have.
@@ -61,7 +61,7 @@ def zero_shot(
     """
     check_outputs({"--json": how.json_file}, [])
     loaded = load(model, device=str(pick_device(how.device)))
-    spec = input_spec(loaded.config, to_plain(loaded.input), settings)
+    spec = asked_input(loaded, settings)
     wording = loaded.wording or Wording()
     if templates is not None:
         wording = replace(wording, templates=TEMPLATES[templates])

@@ -8,6 +8,7 @@ from rich.table import Column, Table
 
 from tubelet.cli.app import app, out, plain
 from tubelet.config import override, to_plain
+from tubelet.data.input_spec import departures
 from tubelet.data.manifest import read_class_names
 from tubelet.errors import ConfigError
 from tubelet.inference.load import input_spec
@@ -37,6 +38,8 @@ def models() -> None:
 
 def kind_of(config: Any) -> str:
     """What a model is for, in a word or two."""
+    if hasattr(config, "num_answers"):
+        return "questions"
     if hasattr(config, "text"):
         return "image + text" if architecture_of(config) == "clip" else "video + text"
     kind = architecture_of(config).partition("_")[2].replace("_", " ").replace("pretrainer", "pre-training")
@@ -57,6 +60,7 @@ def convert_command(
     folder: Path,
     *assignments: str,
     model: str | None = None,
+    card: str | None = None,
     to: Literal["official", "hf", "hf_v5"] | None = None,
     labels: Path | None = None,
 ) -> None:
@@ -76,15 +80,19 @@ def convert_command(
     model
         The size that the file holds (see `tubelet models`), where it cannot be read off the tensors; a
         VideoMambaPro has to be named, because its tensors are a VideoMamba's.
+    card
+        What it was trained for, where neither its name nor the number of its classes tells: a data set such as
+        ssv2 or anet, with frames and pixels (k400_32x224), or the name of the published file. It decides how the
+        model is fed and tested.
     to
         Export instead: "official" (.pth), "hf" (names of the hub's files), "hf_v5" (names of transformers 5).
     labels
         A file with one class name per line.
     """
     if to is not None:
-        if assignments or model is not None or labels is not None:
+        if assignments or any(option is not None for option in (model, card, labels)):
             raise ConfigError(
-                "--to exports a tubelet folder as it is; it takes no settings, --model or --labels"
+                "--to exports a tubelet folder as it is; it takes no settings, --model, --card or --labels"
             )
         export(read_checkpoint(source), folder, to)
         out.print(f"{plain(folder)}: {to} layout of {plain(source)}", highlight=False, soft_wrap=True)
@@ -94,8 +102,10 @@ def convert_command(
     if sizes and model is None:
         raise ConfigError("settings of the model need --model NAME to start from")
     config = override(variant(model), sizes) if model is not None else None
-    checkpoint = convert(source, config)
-    spec = input_spec(checkpoint.config, checkpoint.facts.get("input", {}), fed)
+    checkpoint = convert(source, config, card)
+    published = checkpoint.facts.get("input", {})
+    spec = input_spec(checkpoint.config, published, fed)
+    told = departures(spec, input_spec(checkpoint.config, published, [f"input.image_size={spec.image_size}"]))
     checkpoint = replace(checkpoint, facts={**checkpoint.facts, "input": to_plain(spec)})
     if labels is not None:
         checkpoint = with_labels(checkpoint, tuple(read_class_names(labels)))
@@ -103,5 +113,8 @@ def convert_command(
     size = sum(tensor.numel() for tensor in checkpoint.state.values())
     architecture = architecture_of(checkpoint.config)
     out.print(f"{plain(folder)}: {architecture} with {size:,} numbers", highlight=False, soft_wrap=True)
-    for remark in checkpoint.facts["source"].get("remarks", []):
+    remarks = list(checkpoint.facts["source"].get("remarks", []))
+    if told is not None:
+        remarks.append(f"fed otherwise than published: {told}")
+    for remark in remarks:
         out.print(f"[yellow]note:[/] {plain(remark)}", highlight=False, soft_wrap=True)

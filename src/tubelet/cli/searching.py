@@ -33,7 +33,7 @@ def index(
     videos
         Video files, folders of them, or folders of pictures that are the frames of one.
     model
-        A checkpoint folder of an X-CLIP or a mean-pooled CLIP.
+        A checkpoint folder of an X-CLIP, ViCLIP, InternVideo or mean-pooled CLIP.
     out
         Folder for the index; one that is there is replaced.
     keep_places

@@ -25,28 +25,42 @@ def pretrain(
     out: Path,
     init: Path | None = None,
     teacher: Path | None = None,
+    images: Path | None = None,
     options: Options = RunOptions(),  # noqa: B008 - frozen
 ) -> None:
-    """Pre-train a model on videos without using their labels.
+    """Pre-train a model on videos without using their labels, or on videos and what captions say of them.
 
     Parameters
     ----------
     recipe
         A recipe's name (videomae.pretrain if none is given), then settings such as `size=base optim.lr=3e-4`.
     data
-        A list of videos, or a folder of them.
+        A list of videos, or a folder of them. For contrast and captions a csv or jsonl list with the columns
+        `path,caption`, or classes that have names.
     out
         Folder for the run. The same command goes on where an interrupted run stopped.
     init
         A checkpoint folder to start from.
     teacher
         For alignment: a checkpoint folder, or a published file, of the CLIP image tower to learn from.
+    images
+        For contrast and captions with `image_batch_size`: pictures with captions, listed as videos are.
     """
     chosen, name = chosen_recipe(recipe, default="videomae.pretrain")
     if not chosen.pretrains:
         raise ConfigError(f"{name} trains with labels; use `tubelet train {name}`")
     show_result(
-        run(chosen, data, out, options, init=init, teacher=teacher, console=err, title="pre-training")
+        run(
+            chosen,
+            data,
+            out,
+            options,
+            init=init,
+            teacher=teacher,
+            images=images,
+            console=err,
+            title="pre-training",
+        )
     )
 
 
@@ -59,7 +73,8 @@ def train(
     teacher: Path | None = None,
     options: Options = RunOptions(),  # noqa: B008 - frozen
 ) -> None:
-    """Train a classifier of videos or pictures, or a regression, from scratch or from a pre-trained model.
+    """Train a classifier of videos or pictures, a regression, or answers to questions, from scratch or from a
+    pre-trained model.
 
     Parameters
     ----------
@@ -67,7 +82,8 @@ def train(
         A recipe's name (videomae.finetune if none is given), then settings such as `size=base optim.lr=5e-4`.
     data
         A folder with one folder of videos per class, a folder with train.csv (and val.csv, test.csv), or a list.
-        With task=regression a list says the number to predict after each path.
+        With task=regression a list says the number to predict after each path; with task=answering it has the
+        columns `path,question,answer`.
     out
         Folder for the run. The same command goes on where an interrupted run stopped.
     init

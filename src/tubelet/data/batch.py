@@ -31,8 +31,9 @@ class Failure:
 class ClipBatch:
     """Views of several videos, in bytes; a fourth of what floats would take to move.
 
-    `ids` and `names` follow the first axis of `pixels`. `labels` (classes) and `values` (what a regression is to
-    predict) are None where the data has none. `failures` are the videos that should have been here.
+    `ids`, `names` and `texts` follow the first axis of `pixels`. `labels` (classes), `values` (what a regression
+    is to predict) and `texts` (a caption of each, or a question) are None where the data has none. `failures` are
+    the videos that should have been here.
     """
 
     pixels: UInt8[Tensor, "batch 3 frames rows columns"]
@@ -41,6 +42,7 @@ class ClipBatch:
     names: tuple[str, ...]
     failures: tuple[Failure, ...] = ()
     values: Float32[Tensor, "batch"] | None = None
+    texts: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -71,6 +73,7 @@ class LoadedVideo:
     ids: tuple[ViewId, ...]
     name: str
     value: float | None = None
+    text: str | None = None
 
 
 def collate(items: Sequence[LoadedVideo | Failure]) -> ClipBatch:
@@ -92,6 +95,7 @@ def collate(items: Sequence[LoadedVideo | Failure]) -> ClipBatch:
     known = [label for label in labels if label is not None]
     values = [item.value for item in loaded for _ in item.ids]
     numbers = [value for value in values if value is not None]
+    texts = tuple(item.text for item in loaded for _ in item.ids if item.text is not None)
     return ClipBatch(
         pixels=torch.cat([item.pixels for item in loaded]),
         labels=torch.tensor(known) if len(known) == len(labels) else None,
@@ -99,4 +103,5 @@ def collate(items: Sequence[LoadedVideo | Failure]) -> ClipBatch:
         names=tuple(item.name for item in loaded for _ in item.ids),
         failures=failures,
         values=torch.tensor(numbers, dtype=torch.float32) if len(numbers) == len(values) else None,
+        texts=texts if len(texts) == len(labels) else None,
     )

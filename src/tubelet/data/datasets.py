@@ -11,7 +11,7 @@ from torch import Tensor
 from tubelet.data.batch import Failure, LoadedVideo, ViewId
 from tubelet.data.input_spec import Plan
 from tubelet.data.long_video import frames_within
-from tubelet.data.randomness import view_generator
+from tubelet.data.randomness import counter_generator, integer, view_generator
 from tubelet.data.sample import Sample
 from tubelet.data.video import Video
 from tubelet.errors import VideoError
@@ -50,7 +50,9 @@ class VideoDataset:
     `plan` says which frames make a clip, `transform` which views a clip gives. Both draw from a counter of
     (seed, epoch, index) alone. All clips of a video come from one pass of decoding. With `random` off
     (evaluation, unless its clips are to be drawn) the plan draws nothing. A video that cannot be read is
-    returned as a `Failure`.
+    returned as a `Failure`. With `draws`, epochs repeat the first so many: of each video there are no more clips.
+
+    With it comes its question, or a caption, of several one that is drawn anew in each epoch.
 
     A video is decoded whole only where the cache has room for it, else no more than the planned frames.
     """
@@ -60,6 +62,7 @@ class VideoDataset:
     transform: Transform
     seed: int = 0
     random: bool = True
+    draws: int | None = None
     cache: FrameCache | None = None
 
     def __len__(self) -> int:
@@ -67,15 +70,35 @@ class VideoDataset:
 
     def __getitem__(self, key: tuple[int, int]) -> LoadedVideo | Failure:
         epoch, index = key
+        if self.draws is not None:
+            epoch %= self.draws
         sample = self.samples[index]
         generator = view_generator(self.seed, epoch, index)
         try:
             clips = self._clips(sample, generator)
         except VideoError as error:
             return Failure(path=sample.path, reason=str(error))
-        views = torch.cat([self.transform(clip, generator) for clip in clips])
+        views = joined([self.transform(clip, generator) for clip in clips])
         ids = tuple(ViewId(epoch=epoch, sample=index, view=view) for view in range(len(views)))
-        return LoadedVideo(pixels=views, label=sample.label, ids=ids, name=sample.path, value=sample.value)
+        return LoadedVideo(
+            pixels=views,
+            label=sample.label,
+            ids=ids,
+            name=sample.path,
+            value=sample.value,
+            text=self._text(sample, key),
+        )
+
+    def _text(self, sample: Sample, key: tuple[int, int]) -> str | None:
+        """The question about a video, or a caption: another one in each epoch, the first without `random`."""
+        if sample.question is not None or not sample.captions:
+            return sample.question
+        if not self.random or len(sample.captions) == 1:
+            return sample.captions[0]
+        # Its own counter, so that captions change nothing of what is seen.
+        return sample.captions[
+            integer(0, len(sample.captions), counter_generator(self.seed, "caption", *key))
+        ]
 
     def _clips(
         self, sample: Sample, generator: torch.Generator
@@ -121,7 +144,16 @@ def planned_frames(
     """The pixels of every clip, from one pass of decoding."""
     wanted, place = torch.unique(plan, return_inverse=True)
     pixels = video.frames(wanted).pixels
+    if plan.numel() == len(wanted) and bool((plan.flatten() == wanted).all()):
+        return list(pixels.split(plan.shape[1]))  # in order and without repeats: no copy
     return [pixels[frames] for frames in place]
+
+
+def joined(
+    views: Sequence[UInt8[Tensor, "_ 3 frames size size"]],
+) -> UInt8[Tensor, "views 3 frames size size"]:
+    """The views of all clips; those of a single clip are not copied."""
+    return views[0] if len(views) == 1 else torch.cat(list(views))
 
 
 def check_files(samples: Sequence[Sample]) -> list[Failure]:

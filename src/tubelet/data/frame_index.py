@@ -13,11 +13,13 @@ from av.video.stream import VideoStream
 from jaxtyping import Float64
 from torch import Tensor
 
-from tubelet.data.opening import open_video
+from tubelet.data.limits import Limits, deadline
+from tubelet.data.opening import failure, open_video
+from tubelet.data.sources import Source
 from tubelet.errors import VideoError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Packet:
     """What the container says about one coded picture; times count the stream's time base."""
 
@@ -47,18 +49,18 @@ class FrameIndex:
     loss: str = ""  # why promised frames after the readable ones cannot be had
 
 
-def build_index(path: str, container: InputContainer, stream: VideoStream) -> FrameIndex:
+def build_index(source: Source, limits: Limits, container: InputContainer, stream: VideoStream) -> FrameIndex:
     """Reads the newly opened file once from end to end; afterwards the container has to seek.
 
     Frames shown before the first keyframe are left out, as in every player: what they build on lies before
     the start of the file.
     """
-    packets = _list_packets(path, container, stream)
+    packets = _list_packets(source.name, limits, container, stream)
     if not packets:
-        raise VideoError(f"{path}: the video stream holds no frames")
+        raise VideoError(f"{source.name}: the video stream holds no frames")
     if _has_usable_times(container, stream, packets):
-        return _timed_index(path, container, stream, packets)
-    return _counted_index(path)
+        return _timed_index(source.name, container, stream, packets)
+    return _counted_index(source, limits)
 
 
 def _has_usable_times(container: InputContainer, stream: VideoStream, packets: list[Packet]) -> bool:
@@ -70,25 +72,33 @@ def _has_usable_times(container: InputContainer, stream: VideoStream, packets: l
     return None not in shown and max(shown.values(), default=2) == 1 and any(p.is_keyframe for p in packets)
 
 
-def _list_packets(path: str, container: InputContainer, stream: VideoStream) -> list[Packet]:
+def _list_packets(name: str, limits: Limits, container: InputContainer, stream: VideoStream) -> list[Packet]:
+    until = deadline(name, limits)
     is_vp8 = stream.codec_context.codec.canonical_name == "vp8"
     packets = []
     try:
         for packet in container.demux(stream):
+            until.check()
             if packet.size == 0:  # the end of the stream
                 continue
+            _check_count(name, len(packets) + 1, limits)
             # Bit 4 of a VP8 picture says whether it is shown or only kept as a reference.
             is_hidden = packet.is_discard or (is_vp8 and not bytes(packet)[0] & 0x10)
             packets.append(Packet(packet.pts, packet.dts, packet.is_keyframe, is_hidden, packet.is_corrupt))
     except FFmpegError as error:
         raise VideoError(
-            f"{path}: the stream breaks off after {len(packets)} packets ({error.strerror})"
+            f"{name}: the stream breaks off after {len(packets)} packets ({failure(error)})"
         ) from None
     return packets
 
 
+def _check_count(name: str, num_frames: int, limits: Limits) -> None:
+    if num_frames > limits.frames:
+        raise VideoError(f"{name}: has over {limits.frames} frames; more are not read (limits: frames)")
+
+
 def _timed_index(
-    path: str, container: InputContainer, stream: VideoStream, packets: list[Packet]
+    name: str, container: InputContainer, stream: VideoStream, packets: list[Packet]
 ) -> FrameIndex:
     shared = Counter(p.pts for p in packets)
     number = {p.pts: n for n, p in enumerate(packets) if p.pts is not None and shared[p.pts] == 1}
@@ -101,7 +111,7 @@ def _timed_index(
         rows = [row for row in rows if row[0] <= first_lost]
         num_promised = sum(not entry.is_discard for entry in stream.index_entries)
     if not rows:
-        raise VideoError(f"{path}: the file is cut off before its first complete frame")
+        raise VideoError(f"{name}: the file is cut off before its first complete frame")
     seconds = [float(pts * (stream.time_base or 1)) for pts, _, _ in rows]
     fps = _frame_rate(stream, seconds)
     num_lost = num_promised - len(rows)
@@ -147,14 +157,16 @@ def _first_lost_time(container: InputContainer, stream: VideoStream, num_packets
     return stream.index_entries[num_packets].timestamp
 
 
-def _counted_index(path: str) -> FrameIndex:
+def _counted_index(source: Source, limits: Limits) -> FrameIndex:
     """The index of a stream without usable times: its frames have to be decoded to be counted."""
-    container, stream = open_video(path)
+    until = deadline(source.name, limits)
+    container, stream = open_video(source, limits)
     pts: list[int | None] = []
     is_b: list[bool] = []
     num_readable, loss = None, ""
     with container:
         for packet in container.demux(stream):
+            until.check()
             try:
                 frames = packet.decode()
             except FFmpegError as error:
@@ -165,11 +177,12 @@ def _counted_index(path: str) -> FrameIndex:
                 # B-frames shown just before a damaged picture build on it.
                 num_readable = next((i for i in range(len(pts), 0, -1) if not is_b[i - 1]), 0)
             pts.extend(frame.pts for frame in frames)
+            _check_count(source.name, len(pts), limits)
             is_b.extend(frame.pict_type == PictureType.B for frame in frames)
         fps = _frame_rate(stream, [])
         base = stream.time_base or 1
     if not pts or num_readable == 0:
-        raise VideoError(f"{path}: no frame can be decoded" + (f": {loss}" if loss else ""))
+        raise VideoError(f"{source.name}: no frame can be decoded" + (f": {loss}" if loss else ""))
     times = [p for p in pts if p is not None]
     if len(times) == len(pts) and all(a < b for a, b in pairwise(times)):
         seconds = [float(time * base) for time in times]
@@ -191,7 +204,8 @@ def _counted_index(path: str) -> FrameIndex:
 
 def _frame_rate(stream: VideoStream, seconds: list[float]) -> float:
     """The container's rate unless the times contradict it; headers of damaged files claim anything."""
-    if len(seconds) < 2:
+    # Time stamps near the ends of 64 bits are the same second, too.
+    if len(seconds) < 2 or not seconds[-1] > seconds[0]:
         return float(stream.guessed_rate or stream.average_rate or 25)
     claimed = float(stream.average_rate or 0)
     measured = (len(seconds) - 1) / (seconds[-1] - seconds[0])

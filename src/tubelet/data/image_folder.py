@@ -10,29 +10,33 @@ from av.error import FFmpegError
 from jaxtyping import UInt8
 from torch import Tensor
 
-from tubelet.data.opening import check_decodable, check_regular_file, open_container
+from tubelet.data.content import kind_of, read_head
+from tubelet.data.limits import Limits, check_pixels, empty_frames
+from tubelet.data.opening import check_decodable, failure, open_container
 from tubelet.data.readers import upright
+from tubelet.data.sources import Source, printable
 from tubelet.data.video_files import PICTURE_EXTENSIONS, pictures_in
 from tubelet.errors import VideoError
 
-DEMUXERS = {b"\xff\xd8\xff": "jpeg_pipe", b"\x89PNG": "png_pipe"}
+DEMUXERS = {"jpeg": "jpeg_pipe", "png": "png_pipe", "apng": "png_pipe", "webp": "webp_pipe"}
 
 
 class ImageFolderReader:
     """Frames are the .jpg and .png files of a folder, numbers in their names counted as numbers."""
 
-    def __init__(self, path: str, fps: float):
+    def __init__(self, path: str, fps: float, limits: Limits):
+        self.name = printable(path)
+        self._limits = limits
         try:
             names = [
                 p for p in Path(path).iterdir() if p.suffix.lower() in PICTURE_EXTENSIONS and p.name[0] != "."
             ]
         except OSError as error:
-            raise VideoError(f"{path}: the folder cannot be read ({error.strerror})") from None
+            raise VideoError(f"{self.name}: the folder cannot be read ({error.strerror})") from None
         if not names:
             inside = next((p.parent for p in pictures_in(path)), None)
             way_out = f"; its subfolders do ({inside}): give those, a video each" if inside else ""
-            raise VideoError(f"{path}: the folder holds no .jpg or .png pictures{way_out}")
-        self.path = path
+            raise VideoError(f"{self.name}: the folder holds no .jpg or .png pictures{way_out}")
         self.files = sorted(names, key=lambda p: natural_order(p.name))
         self.fps = fps
         self.seconds = torch.arange(len(self.files), dtype=torch.float64) / fps
@@ -40,19 +44,20 @@ class ImageFolderReader:
 
     def frame_size(self) -> tuple[int, int]:
         if self._size is None:
-            _, height, width = read_picture(str(self.files[0])).shape
+            _, height, width = self._picture(0).shape
             self._size = (height, width)
         return self._size
 
     def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frames 3 rows columns"]:
         rows, columns = self.frame_size()
-        pixels = torch.empty(len(indices), 3, rows, columns, dtype=torch.uint8)
-        pictures = {i: read_picture(str(self.files[i])) for i in set(indices)}
+        pixels = empty_frames(self.name, len(indices), rows, columns, self._limits)
+        pictures = {i: self._picture(i) for i in set(indices)}
         for place, index in enumerate(indices):
             _, height, width = pictures[index].shape
             if (height, width) != (rows, columns):
+                name = printable(str(self.files[index]))
                 raise VideoError(
-                    f"{self.files[index]}: is {height} x {width}, the folder's first frame {rows} x {columns}"
+                    f"{name}: is {height} x {width}, the folder's first frame {rows} x {columns}"
                 )
             pixels[place] = pictures[index]
         return pixels
@@ -60,21 +65,25 @@ class ImageFolderReader:
     def close(self) -> None:
         """Nothing stays open between reads."""
 
+    def _picture(self, index: int) -> UInt8[Tensor, "3 rows columns"]:
+        path = str(self.files[index])
+        return read_picture(Source(printable(path), path), self._limits)
+
 
 class PictureReader:
     """One JPEG or PNG file as a video of one frame, shown at 0 seconds."""
 
-    def __init__(self, path: str, fps: float):
-        check_regular_file(path)
-        self.path = path
+    def __init__(self, source: Source, fps: float, limits: Limits):
+        self.source = source
         self.fps = fps
+        self._limits = limits
         self.seconds = torch.zeros(1, dtype=torch.float64)
         self._picture: UInt8[Tensor, "3 rows columns"] | None = None
 
     def picture(self) -> UInt8[Tensor, "3 rows columns"]:
         """The pixels, decoded once."""
         if self._picture is None:
-            self._picture = read_picture(self.path)
+            self._picture = read_picture(self.source, self._limits)
         return self._picture
 
     def frame_size(self) -> tuple[int, int]:
@@ -82,7 +91,8 @@ class PictureReader:
         return height, width
 
     def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frames 3 rows columns"]:
-        return self.picture().expand(len(indices), -1, -1, -1).clone()
+        pixels = empty_frames(self.source.name, len(indices), *self.frame_size(), self._limits)
+        return pixels.copy_(self.picture())
 
     def close(self) -> None:
         """Nothing stays open between reads."""
@@ -98,26 +108,25 @@ def natural_order(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if i % 2 else (0, part) for i, part in enumerate(parts)] + [(0, name)]
 
 
-def read_picture(path: str) -> UInt8[Tensor, "3 rows columns"]:
-    """RGB pixels of one JPEG or PNG file, turned as its orientation tag says."""
-    with open_picture(path) as container:
+def read_picture(source: Source, limits: Limits) -> UInt8[Tensor, "3 rows columns"]:
+    """RGB pixels of one JPEG, PNG or still WebP file, turned as its orientation tag says."""
+    name = source.name
+    with open_picture(source, limits) as container:
         try:
             frame = next(container.decode(video=0))
         except (FFmpegError, StopIteration) as error:
-            reason = getattr(error, "strerror", None) or "it holds no picture"
-            raise VideoError(f"{path}: the picture cannot be decoded ({reason})") from None
+            reason = failure(error) if isinstance(error, FFmpegError) else "it holds no picture"
+            raise VideoError(f"{name}: the picture cannot be decoded ({reason})") from None
         if frame.is_corrupt:
-            raise VideoError(f"{path}: the picture is damaged")
+            raise VideoError(f"{name}: the picture is damaged")
+        check_pixels(name, frame.width, frame.height, limits)
         return torch.from_numpy(upright(frame.to_ndarray(format="rgb24"), frame)).permute(2, 0, 1)
 
 
-def open_picture(path: str) -> InputContainer:
-    check_regular_file(path)
-    with Path(path).open("rb") as file:
-        head = file.read(4)
-    demuxer = next((name for magic, name in DEMUXERS.items() if head.startswith(magic)), None)
+def open_picture(source: Source, limits: Limits) -> InputContainer:
+    demuxer = DEMUXERS.get(kind_of(read_head(source)))
     if demuxer is None:
-        raise VideoError(f"{path}: neither a JPEG nor a PNG picture")
-    container = open_container(path, formats=demuxer, demuxer=demuxer)
-    check_decodable(path, container.streams.video[0])
+        raise VideoError(f"{source.name}: neither a JPEG nor a PNG picture")
+    container = open_container(source, limits, formats=demuxer, demuxer=demuxer)
+    check_decodable(source.name, container.streams.video[0], limits)
     return container

@@ -132,3 +132,20 @@ class InputSpec:
             rounding=self.rounding,
             stretch=self.stretch,
         )
+
+
+# What a model learned to see. How much of a video a test looks at is free.
+LEARNED = ("mean", "std", "sampling", "stride", "antialias", "stretch")
+
+
+def departures(spec: InputSpec, card: InputSpec) -> str | None:
+    """In words, what is fed otherwise than a model's card says it was trained with; None where nothing is.
+
+    >>> departures(InputSpec(mean=(0.5, 0.5, 0.5), num_clips=1), InputSpec())
+    'mean is (0.5, 0.5, 0.5) and not (0.485, 0.456, 0.406)'
+    """
+    names = [name for name in LEARNED if getattr(spec, name) != getattr(card, name)]
+    if (spec.sampling, card.sampling) != ("dense", "dense"):
+        names = [name for name in names if name != "stride"]  # at which nobody looks then
+    said = [f"{name} is {getattr(spec, name)} and not {getattr(card, name)}" for name in names]
+    return "; ".join(said) or None

@@ -2,8 +2,8 @@
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tubelet.errors import DataError
@@ -30,23 +30,33 @@ class Line:
 
 def read_lines(file: Path) -> list[Line]:
     """The lines of a text file that are not blank."""
+    lines = []
+    for line in raw_lines(file):
+        if isinstance(line, DataError):
+            raise line
+        if line.text.strip():
+            lines.append(replace(line, text=line.text.strip(" \r")))
+    if not lines:
+        raise DataError(f"{file}: the file is empty")
+    return lines
+
+
+def raw_lines(file: Path) -> Iterator[Line | DataError]:
+    """Every line of a text file as it stands there; one that is no text comes as an error."""
     try:
         raw = file.read_bytes()
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror})") from None
-    lines = []
     for number, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         try:
             text = line.decode().rstrip("\r")
         except UnicodeDecodeError as error:
-            raise DataError(f"{file}, line {number}: byte {error.start + 1} is not UTF-8 text") from None
+            yield DataError(f"{file}, line {number}: byte {error.start + 1} is not UTF-8 text")
+            continue
         if "\0" in text:
-            raise DataError(f"{file}, line {number}: holds a NUL character, which no path can")
-        if text.strip():
-            lines.append(Line(str(file), number, text.strip(" \r")))
-    if not lines:
-        raise DataError(f"{file}: the file is empty")
-    return lines
+            yield DataError(f"{file}, line {number}: holds a NUL character, which no path can")
+        else:
+            yield Line(str(file), number, text)
 
 
 def find_delimiter(lines: Sequence[Line], num_numbers: int) -> str:

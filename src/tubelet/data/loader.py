@@ -5,23 +5,49 @@ only divide it. That alone makes a run that resumes equal to one that never stop
 """
 
 import multiprocessing
+import re
 import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from tubelet.data.batch import ClipBatch, collate
-from tubelet.data.datasets import VideoDataset
+from tubelet.data.batch import ClipBatch, Failure, LoadedVideo, collate
 from tubelet.data.randomness import counter_generator
 from tubelet.errors import ConfigError, DataError, TubeletError
 
 Key = tuple[int, int]  # epoch, index of the video
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Views of video `index` in epoch `epoch`, addressed by that pair."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: Key) -> LoadedVideo | Failure: ...
+
+
+@runtime_checkable
+class Order(Protocol):
+    """Micro-batches of all steps of a run."""
+
+    @property
+    def steps_per_epoch(self) -> int: ...
+
+    @property
+    def accumulate(self) -> int:
+        """Micro-batches per optimizer step on this device."""
+        ...
+
+    def micro_batches(self, start_step: int, num_steps: int) -> Iterator[list[Key]]:
+        """Keys of every micro-batch from optimizer step `start_step` up to step `num_steps`."""
+        ...
 
 
 def epoch_order(num_samples: int, seed: int, epoch: int) -> Int64[Tensor, "samples"]:
@@ -83,7 +109,7 @@ class TrainingOrder:
 class StepRange:
     """The micro-batches of some steps, made one by one: a long run has too many for a list."""
 
-    order: TrainingOrder
+    order: Order
     start_step: int
     num_steps: int
 
@@ -92,8 +118,8 @@ class StepRange:
 
 
 def training_loader(
-    dataset: VideoDataset,
-    order: TrainingOrder,
+    dataset: Dataset,
+    order: Order,
     *,
     start_step: int,
     num_steps: int,
@@ -106,7 +132,7 @@ def training_loader(
 
 
 def evaluation_loader(
-    dataset: VideoDataset, *, batch_size: int, num_workers: int, pin: bool = False
+    dataset: Dataset, *, batch_size: int, num_workers: int, pin: bool = False
 ) -> Iterator[ClipBatch]:
     """Every video once, in the order of the list, `batch_size` videos (with all their views) at a time."""
     keys = [
@@ -117,12 +143,25 @@ def evaluation_loader(
 
 
 def plain_errors(loader: Iterable[ClipBatch]) -> Iterator[ClipBatch]:
-    """The loader's batches; an error of ours in a worker comes without the worker's traceback in its message."""
+    """The loader's batches; an error of ours in a worker comes without the worker's traceback in its message.
+
+    A worker that died is a DataError: no batch is left out and none comes twice.
+    """
     try:
         yield from loader
     except TubeletError as error:
         message = str(error).rsplit(f"{type(error).__name__}: ", 1)[-1].strip()
         raise type(error)(message) from error
+    except (RuntimeError, EOFError, ConnectionError) as error:
+        # What a dead worker had ready can no longer be fetched from it: the latter two.
+        if isinstance(error, RuntimeError) and not re.search(
+            "DataLoader worker .*(exited|killed)", str(error)
+        ):
+            raise
+        raise DataError(
+            "a data worker died: a video may crash the decoder (`tubelet data check` finds it), or memory ran "
+            "out (give fewer workers)"
+        ) from error
 
 
 def worker_context() -> ForkServerContext:
@@ -136,7 +175,7 @@ def worker_context() -> ForkServerContext:
 
 
 def _loader(
-    dataset: VideoDataset, keys: Iterable[list[Key]], num_workers: int, pin: bool
+    dataset: Dataset, keys: Iterable[list[Key]], num_workers: int, pin: bool
 ) -> DataLoader[ClipBatch]:
     loader = DataLoader(
         cast(Any, dataset),  # torch wants its own class; all it uses is __getitem__

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from tubelet.data.input_spec import InputSpec
 from tubelet.data.randomness import view_generator
-from tubelet.data.sample import Sample
+from tubelet.data.sample import Sample, part_suffix
 from tubelet.data.video import Video
-from tubelet.errors import VideoError
+from tubelet.errors import ConfigError, VideoError
 
 
 def time_windows(duration: float, window: float, hop: float) -> list[tuple[float, float]]:
@@ -45,14 +45,18 @@ def cut_windows(samples: Sequence[Sample], spec: InputSpec) -> list[Sample]:
     hop = spec.window_seconds if spec.window_hop is None else spec.window_hop
     found = []
     for sample in samples:
+        if sample.window is not None:
+            raise ConfigError(
+                f"input.window_seconds cuts whole videos, and the list names a part of one ({sample.id}); "
+                "leave it out, or leave start and end out of the list"
+            )
         duration = length_in_seconds(sample)
         if duration is None:
             found.append(sample)
             continue
-        windows = time_windows(duration, spec.window_seconds, hop)
         found.extend(
-            replace(sample, id=f"{sample.id}@{start:g}-{end:g}s", window=(start, end))
-            for start, end in windows
+            replace(sample, id=sample.id + part_suffix(window), window=window)
+            for window in time_windows(duration, spec.window_seconds, hop)
         )
     return found
 

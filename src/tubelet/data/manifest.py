@@ -8,12 +8,12 @@
 | class folders | `class name/any video.mp4`, or `class name/any picture.jpg` where there are no videos |
 | a folder of videos | any, for pre-training, which needs no labels |
 | Kinetics csv | `label,youtube_id,time_start,time_end,split` |
+| captions or questions | a csv, jsonl or Parquet with columns of its own (`data/described.py`) |
 
 A line that is not what it should be is a `DataError` naming file, line and what was found there; no line is
 ever skipped except blank ones. Relative paths count from `root`, which is the list's own folder unless given.
 """
 
-import csv
 import itertools
 import os
 import re
@@ -22,7 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tubelet.data.annotations.files import Record
+from tubelet.data.annotations.kinetics import kinetics_clip, kinetics_records
 from tubelet.data.class_folders import read_class_folders, read_unlabelled
+from tubelet.data.described import is_described, read_described
 from tubelet.data.list_lines import (
     Line,
     duration_in,
@@ -41,12 +44,14 @@ from tubelet.data.sample import Annotations, Sample
 from tubelet.data.video_files import VIDEO_EXTENSIONS, class_folder_names
 from tubelet.errors import DataError
 
+LIST_ENDINGS = (".csv", ".txt", ".list", ".jsonl", ".parquet")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """What one line of a list says."""
 
-    line: Line
+    line: Line | Record
     path: str
     label: int | None = None
     value: float | None = None
@@ -77,11 +82,11 @@ def read_annotations(
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     if path.is_file():
-        return _read_any_list(path, num_classes, classes, labelled, values)
+        return _read_any_list(path, num_classes, classes, labelled, values, split)
     list_file = _find_list(path, split)
     if list_file is not None:
         names = None if values else _names_of_lists(path, split, classes)
-        return _read_any_list(list_file, num_classes, names, labelled, values)
+        return _read_any_list(list_file, num_classes, names, labelled, values, split)
     folder = path / split if (path / split).is_dir() else path
     if folder == path and split != "train":
         raise DataError(f"{path}: has no split {split!r}: neither {split}.csv nor a folder {split}/")
@@ -176,30 +181,25 @@ def read_kinetics_csv(
     Classes are numbered in alphabetical order unless given; a test list may lack the label column.
     """
     file = Path(file)
-    lines = read_lines(file)
-    header = next(csv.reader([lines[0].text]))
-    if not {"youtube_id", "time_start", "time_end"} <= set(header):
-        raise lines[0].error(
-            f"expected the columns label,youtube_id,time_start,time_end,split, found {header}"
-        )
-    rows = [(line, _kinetics_row(line, header)) for line in lines[1:]]
-    if "label" not in header:
-        names: list[str] = []
-    else:
-        names = list(classes) if classes is not None else sorted({row["label"] for _, row in rows})
+    records = list(map(_good, kinetics_records(file)))
+    names: list[str] = []
+    if records and "label" in records[0].value:
+        names = list(classes) if classes is not None else sorted({r.value["label"] or "" for r in records})
     numbers = {name: i for i, name in enumerate(names)}
     found = []
-    for line, row in rows:
-        if names and row["label"] not in numbers:
-            raise line.error(f"the label {row['label']!r} is none of the {len(names)} classes")
+    for record in records:
+        entry = kinetics_clip(record, file)
+        if names and entry.label not in numbers:
+            raise DataError(f"{record.where}: the label {entry.label!r} is none of the {len(names)} classes")
         path = pattern.format(
-            id=row["youtube_id"],
-            start=_seconds(line, row["time_start"]),
-            end=_seconds(line, row["time_end"]),
-            split=row.get("split", ""),
-            label=row.get("label", ""),
+            id=record.value["youtube_id"],
+            start=int(entry.start or 0),
+            end=int(entry.end or 0),
+            split=record.value.get("split") or "",
+            label=entry.label or "",
         )
-        found.append(Row(line=line, path=path, label=numbers[row["label"]] if names else None))
+        label = None if entry.label is None else numbers.get(entry.label)
+        found.append(Row(line=record, path=path, label=label))
     return Annotations(
         samples=samples_of(found, file.parent if root is None else Path(root)), classes=names or None
     )
@@ -217,7 +217,7 @@ def read_class_names(file: str | Path) -> list[str]:
 
 
 def _find_list(folder: Path, split: str) -> Path | None:
-    files = (folder / f"{split}{ending}" for ending in (".csv", ".txt", ".list"))
+    files = (folder / f"{split}{ending}" for ending in LIST_ENDINGS)
     return next((file for file in files if file.is_file()), None)
 
 
@@ -231,8 +231,11 @@ def _names_of_lists(folder: Path, split: str, classes: Sequence[str] | None) -> 
                 raise DataError(f"{file}: class {i} is {ours!r}; {theirs!r} was asked for")
         return names
     train = _find_list(folder, "train")
-    if classes is None and split != "train" and train is not None and _is_kinetics(read_lines(train)):
-        return read_kinetics_csv(train).classes
+    if classes is None and split != "train" and train is not None:
+        if is_described(train):
+            return read_described(train, "train").classes
+        if _is_kinetics(read_lines(train)):
+            return read_kinetics_csv(train).classes
     return classes
 
 
@@ -241,8 +244,17 @@ def _is_kinetics(lines: Sequence[Line]) -> bool:
 
 
 def _read_any_list(
-    file: Path, num_classes: int | None, classes: Sequence[str] | None, labelled: bool, values: bool
+    file: Path,
+    num_classes: int | None,
+    classes: Sequence[str] | None,
+    labelled: bool,
+    values: bool,
+    split: str,
 ) -> Annotations:
+    if is_described(file):
+        found = read_described(file, split, classes=classes, labelled=labelled, values=values)
+        _check_number(file, found.classes, num_classes)
+        return found
     lines = read_lines(file)
     if _is_kinetics(lines):
         if values:
@@ -292,20 +304,10 @@ def _is_a_path(line: Line, root: Path) -> bool:
     return os.path.exists(root / unquote(line.text))  # noqa: PTH110 - False also for a name too long
 
 
-def _kinetics_row(line: Line, header: Sequence[str]) -> dict[str, str]:
-    fields = next(csv.reader([line.text]))
-    if len(fields) != len(header):
-        raise line.error(f"expected {len(header)} fields ({','.join(header)}), found {len(fields)}")
-    row = dict(zip(header, fields, strict=True))
-    if not row["youtube_id"]:
-        raise line.error("the youtube_id is empty")
-    return row
-
-
-def _seconds(line: Line, text: str) -> int:
-    if not re.fullmatch("[0-9]{1,9}([.]0*)?", text):
-        raise line.error(f"the time is {text!r}; it must be a whole number of seconds")
-    return int(float(text))
+def _good(record: Record | DataError) -> Record:
+    if isinstance(record, DataError):
+        raise record
+    return record
 
 
 def samples_of(rows: Iterable[Row], root: Path) -> list[Sample]:

@@ -1,10 +1,7 @@
 """Opening a media file that a stranger may have made: only local regular files, only known formats."""
 
-import errno
-import os
-import re
-import stat
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import av
@@ -13,85 +10,98 @@ from av.error import FFmpegError
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from tubelet.data.content import kind_of, looks_like, read_head
+from tubelet.data.limits import Limits, check_pixels
+from tubelet.data.sources import Source, check_regular_file
 from tubelet.errors import VideoError
 
 # Demuxers that read one local file. Play lists and scripts (hls, dash, concat, sdp) name further files or
 # addresses and stay out.
 FORMATS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,obu,ivf,flv,asf,ogg,gif,apng,"
-    "mjpeg,nut,mxf,dv,yuv4mpegpipe"
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h263,h264,hevc,vvc,vc1,dirac,obu,ivf,"
+    "flv,asf,ogg,rm,gif,apng,mjpeg,nut,mxf,gxf,dv,yuv4mpegpipe"
 )
 # Titles in foreign encodings are no reason to refuse a video; PyAV 19 replaces their letters by itself.
 UNDECODABLE_TAGS: dict[str, Any] = (
     {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 )
-# `https://…`, of which a path keeps one slash only; one letter and a colon is a drive of Windows.
-ADDRESS = re.compile("[A-Za-z][A-Za-z0-9+.-]+:/")
-# A few kilobytes can claim a picture of gigabytes; 4096 x 4096 pixels are 50 MB of RGB.
-MAX_PIXELS = 2**24
+# What an address may lead to, by redirection too; never back to a file.
+NETWORK_PROTOCOLS = "http,https,tcp,tls,crypto"
 
 
-def check_regular_file(path: str) -> None:
-    """Raises unless `path` is a file with something in it: a FIFO would wait for ever, a device never end."""
-    try:
-        status = Path(path).stat()
-    except FileNotFoundError:
-        hint = ", and addresses are not read; download the video first" if ADDRESS.match(path) else ""
-        raise VideoError(f"{path}: no such file{hint}") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise VideoError(
-            f"{path!r}: cannot be opened ({getattr(error, 'strerror', None) or error})"
-        ) from None
-    if not stat.S_ISREG(status.st_mode):
-        raise VideoError(f"{path}: not a regular file")
-    if status.st_size == 0:
-        raise VideoError(f"{path}: the file is empty")
-    if not os.access(path, os.R_OK):
-        raise VideoError(f"{path}: cannot be opened ({os.strerror(errno.EACCES)})")
-
-
-def open_container(path: str, formats: str = FORMATS, demuxer: str | None = None) -> InputContainer:
-    """An open container of one of `formats`, which must be read from this file alone."""
-    check_regular_file(path)
-    options = {"protocol_whitelist": "file", "format_whitelist": formats, "max_pixels": str(MAX_PIXELS)}
-    try:
+def open_container(
+    source: Source, limits: Limits, formats: str = FORMATS, demuxer: str | None = None
+) -> InputContainer:
+    """An open container of one of `formats`, which must be read from this source alone."""
+    if source.path is not None:
+        check_regular_file(source.path, source.name)
         # `file:` keeps FFmpeg from reading a name such as `http:x.mp4` or `concat:a|b` as an address.
+        file: Any = f"file:{source.path}"
+    else:
+        file = source.media if source.is_address else source.open()
+    options = {
+        "protocol_whitelist": NETWORK_PROTOCOLS if source.is_address else "file",
+        "format_whitelist": formats,
+        "max_pixels": str(limits.pixels),
+    }
+    try:
         return av.open(
-            f"file:{path}",
+            file,
             format=demuxer,
             container_options=options,
             options=options,
+            timeout=limits.seconds,
             **UNDECODABLE_TAGS,
         )
-    except FFmpegError as error:
-        raise VideoError(f"{path}: not a video file this library reads ({error.strerror})") from None
+    except (FFmpegError, OverflowError) as error:
+        kind = "" if source.is_address else looks_like(read_head(source))
+        found = f": it is {kind}" if kind else f" ({failure(error)})"
+        raise VideoError(f"{source.name}: not a video file this library reads{found}") from None
 
 
-def open_video(path: str) -> tuple[InputContainer, VideoStream]:
+def open_video(source: Source, limits: Limits) -> tuple[InputContainer, VideoStream]:
     """The container and its video stream: the default one, else the first, never a cover picture."""
-    container = open_container(path)
+    # FFmpeg takes a single JPEG for a list of pictures.
+    is_jpeg = not source.is_address and kind_of(read_head(source)) == "jpeg"
+    container = open_container(source, limits, demuxer="mjpeg" if is_jpeg else None)
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     try:
         if not streams:
-            raise VideoError(f"{path}: holds no video stream")
+            raise VideoError(f"{source.name}: holds no video stream")
         stream = next((s for s in streams if s.disposition & Disposition.default), streams[0])
-        check_decodable(path, stream)
+        check_decodable(source.name, stream, limits)
     except VideoError:
         container.close()
         raise
     # Threads inside one decoder cost 15-20 % more work; samples are spread over workers instead.
     stream.thread_type = "NONE"
-    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    stream.codec_context.options = {"max_pixels": str(limits.pixels)}
     return container, stream
 
 
-def check_decodable(path: str, stream: VideoStream) -> None:
+def check_decodable(name: str, stream: VideoStream, limits: Limits) -> None:
     """Raises when no decoder is here for the stream, or its pictures are too large to be meant."""
     context = stream.codec_context
     if context is None:
-        raise VideoError(f"{path}: no decoder for its video stream")
+        raise VideoError(f"{name}: no decoder for its video stream")
     if context.width < 1 or context.height < 1:
-        raise VideoError(f"{path}: the video stream has no picture size")
-    if context.width * context.height > MAX_PIXELS:
-        size = f"{context.width} x {context.height}"
-        raise VideoError(f"{path}: frames of {size} are too large; at most {MAX_PIXELS} pixels are read")
+        # FFmpeg leaves out a size that is beyond `max_pixels`.
+        raise VideoError(
+            f"{name}: the video stream has no picture size, or its frames are too large; at most {limits.pixels} "
+            "pixels are read (limits: pixels)"
+        )
+    check_pixels(name, context.width, context.height, limits)
+
+
+@contextmanager
+def clear_errors(name: str) -> Iterator[None]:
+    """Turns whatever FFmpeg raises inside into the one error that readers raise."""
+    try:
+        yield
+    except (FFmpegError, MemoryError, OverflowError) as error:
+        raise VideoError(f"{name}: cannot be read ({failure(error)})") from None
+
+
+def failure(error: Exception) -> str:
+    """What FFmpeg says went wrong."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

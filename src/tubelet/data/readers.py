@@ -2,22 +2,27 @@
 
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from itertools import accumulate
 from typing import Protocol, runtime_checkable
 
 import av
-import numpy as np
 import torch
 from av.error import FFmpegError
+from av.video.reformatter import VideoReformatter
 from jaxtyping import Float64, UInt8
 from torch import Tensor
 
 from tubelet.data.frame_index import build_index
-from tubelet.data.opening import MAX_PIXELS, open_video
+from tubelet.data.limits import Limits, check_pixels, deadline, empty_frames
+from tubelet.data.opening import failure, open_video
+from tubelet.data.orientation import orientation, square_size, upright
+from tubelet.data.sources import Source
 from tubelet.errors import VideoError
 
 # Codecs in which pictures that no other builds on may be left undecoded, which spares 25-40 % of the work.
 SKIPPABLE = {"h264", "hevc"}
+MAX_TRIES = 8  # groups of pictures in which a whole frame is looked for
 
 
 @runtime_checkable
@@ -46,25 +51,38 @@ class PyAVReader:
     behind it.
     """
 
-    def __init__(self, path: str):
-        self.path = path
-        self._container, self._stream = open_video(path)
+    def __init__(self, source: Source, limits: Limits, *, square_pixels: bool = False):
+        self.name = source.name
+        self._source, self._limits = source, limits
+        self._until = deadline(self.name, limits)
+        self._reformatter = VideoReformatter()
+        self._container, self._stream = open_video(source, limits)
         try:
-            self.index = build_index(path, self._container, self._stream)
+            self.index = build_index(source, limits, self._container, self._stream)
         except VideoError:
             self._container.close()
             raise
         self.seconds = self.index.seconds
         self.fps = self.index.fps
         context = self._stream.codec_context
+        self.codec = context.codec.canonical_name
+        self.container_names = frozenset(self._container.format.name.split(","))
+        self.stream_index = self._stream.index
         self._stored_size = (context.height, context.width)
-        self._can_skip = self.index.by_time and context.codec.canonical_name in SKIPPABLE
+        if square_pixels:
+            self._stored_size = square_size(self._stored_size, self._stream.sample_aspect_ratio)
+            check_pixels(self.name, self._stored_size[1], self._stored_size[0], limits)
+        self._can_skip = self.index.by_time and self.codec in SKIPPABLE
         self._size: tuple[int, int] | None = None
         self._entry_of = dict(zip(self.index.packet, self.index.entry, strict=True))
         # The last time stamp among each packet and those before it: once it has come out, so have they all.
         times = (-(2**63) if p.pts is None or p.is_hidden else p.pts for p in self.index.packets)
         self._settled_by = list(accumulate(times, max))
         self._damage: dict[int, str] = {}  # packet -> what is wrong with it
+        self._next = -1  # the frame after those read last
+        self._ends: dict[
+            int, int
+        ] = {}  # entry -> the last key that comes out from there, where more were promised
         self._begin(iter(()), packet=len(self.index.packets) + 1)  # at the end: whatever is asked for, seek
 
     def _begin(self, packets: Iterator[av.Packet], packet: int) -> None:
@@ -81,22 +99,37 @@ class PyAVReader:
 
     def frame_size(self) -> tuple[int, int]:
         if self._size is None:
+            self._until = deadline(self.name, self._limits)
             # Only a decoded frame knows how it is to be turned.
-            transposed, _, _ = orientation(self._find(0, {self.index.keys[0]}))
+            transposed, _, _ = orientation(self._any_frame())
             height, width = self._stored_size
             self._size = (width, height) if transposed else (height, width)
         return self._size
 
+    def _any_frame(self) -> av.VideoFrame:
+        """The first frame, or where it is damaged, one of the first groups of pictures that is not."""
+        starts = dict(zip(reversed(self.index.entry), reversed(range(len(self.index.entry))), strict=True))
+        tries = sorted(starts.values())[:MAX_TRIES]
+        for index in tries[:-1]:
+            with suppress(VideoError):
+                return self._find(index, {self.index.keys[index]})
+        return self._find(tries[-1], {self.index.keys[tries[-1]]})
+
     def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frames 3 rows columns"]:
+        self._until = deadline(self.name, self._limits)
         places: dict[int, list[int]] = {}
         for place, index in enumerate(indices):
             places.setdefault(index, []).append(place)
-        wanted = {self.index.keys[i] for i in places if i < len(self.index.keys)}
+        wanted: set[int] | None = {self.index.keys[i] for i in places if i < len(self.index.keys)}
+        if places and min(places) == self._next:
+            wanted = None  # someone reads on and on, and will want what could be skipped now
+        self._next = max(places, default=-2) + 1
         pixels: Tensor | None = None
         for index in sorted(places):
             picture = self._picture(index, wanted)
             if pixels is None:
-                pixels = torch.empty(len(indices), 3, *picture.shape[1:], dtype=torch.uint8)
+                _, height, width = picture.shape
+                pixels = empty_frames(self.name, len(indices), height, width, self._limits)
             for place in places[index]:
                 pixels[place] = picture
         self._settle(places)
@@ -104,27 +137,43 @@ class PyAVReader:
             self._check_undamaged(index)
         return torch.empty(0, 3, *self.frame_size(), dtype=torch.uint8) if pixels is None else pixels
 
+    def is_whole(self) -> bool:
+        """Whether the file decodes from end to end without damage; decodes it once for that."""
+        self._until = deadline(self.name, self._limits)
+        self._restart()
+        num_frames = 0
+        while (packet := self._next_packet()) is not None:
+            self._feed(packet, None)
+            num_frames += len(self._ready)
+            self._ready.clear()
+        self._fed = len(self.index.packets)
+        return not self._troubled and num_frames == len(self.seconds)
+
     def close(self) -> None:
         self._packets = iter(())
         self._ready.clear()
         self._container.close()
 
-    def _picture(self, index: int, wanted: set[int]) -> UInt8[Tensor, "3 rows columns"]:
+    def _picture(self, index: int, wanted: set[int] | None) -> UInt8[Tensor, "3 rows columns"]:
         """One frame as RGB, upright."""
         height, width = self._stored_size
         frame = self._find(index, wanted)
         # A stream may change its size midway; all frames of a video come in the size that it opens with.
-        array = upright(frame.to_ndarray(format="rgb24", width=width, height=height), frame)
+        # One thread and one reformatter for all: `frame.to_ndarray` starts threads anew for every frame.
+        rgb = self._reformatter.reformat(frame, width=width, height=height, format="rgb24", threads=1)
+        array = upright(rgb.to_ndarray(), frame)
         return torch.from_numpy(array).permute(2, 0, 1)
 
-    def _find(self, index: int, wanted: set[int]) -> av.VideoFrame:
+    def _find(self, index: int, wanted: set[int] | None) -> av.VideoFrame:
         """Decodes up to frame `index`; on the way, frames whose keys are not `wanted` may be skipped."""
         if index >= len(self.index.keys):
             raise VideoError(
-                f"{self.path}: frame {index} cannot be read: {self.index.loss}; "
+                f"{self.name}: frame {index} cannot be read: {self.index.loss}; "
                 f"{len(self.index.keys)} of {len(self.seconds)} frames are whole"
             )
-        entry = self.index.entry[index]
+        entry, key = self.index.entry[index], self.index.keys[index]
+        if key > self._ends.get(entry, key):
+            raise self._undecodable(index)
         if self._troubled or not self._is_ahead(index):
             self._seek(entry)
         frame = self._decode_to(index, wanted)
@@ -140,8 +189,13 @@ class PyAVReader:
             frame = self._decode_to(index, None)
             self._check_undamaged(index)
         if frame is None:
-            raise VideoError(f"{self.path}: frame {index} is listed in the file but cannot be decoded")
+            if not self._ready and self._newest is not None and self._newest < key:
+                self._ends[entry] = self._newest  # so that the next frames need not be looked for in vain
+            raise self._undecodable(index)
         return frame
+
+    def _undecodable(self, index: int) -> VideoError:
+        return VideoError(f"{self.name}: frame {index} is listed in the file but cannot be decoded")
 
     def _is_ahead(self, index: int) -> bool:
         """Whether going on decoding from here leads to the frame, with no later keyframe to jump to."""
@@ -161,12 +215,21 @@ class PyAVReader:
                 self._last_key = next_key
                 if next_key == key:
                     return frame
-            packet = next(self._packets, None)
+            packet = self._next_packet()
             if packet is None:
                 return None
             self._feed(packet, wanted)
 
+    def _next_packet(self) -> av.Packet | None:
+        """The next packet; None at the end, and where the file cannot be read any further."""
+        try:
+            return next(self._packets, None)
+        except FFmpegError:
+            self._troubled = True
+            return None
+
     def _feed(self, packet: av.Packet, wanted: set[int] | None) -> None:
+        self._until.check()
         if packet.size:
             self._fed = self._number(packet.pts, self._fed + 1)
             if packet.is_corrupt:
@@ -179,7 +242,7 @@ class PyAVReader:
         try:
             frames = packet.decode()
         except FFmpegError as error:
-            self._note_damage(self._fed if self.index.by_time else self._num_out, str(error.strerror))
+            self._note_damage(self._fed if self.index.by_time else self._num_out, failure(error))
             return
         for frame in frames:
             self._take(frame)
@@ -193,8 +256,7 @@ class PyAVReader:
             packet = self._number(key, self._fed) if self.index.by_time else key
             self._note_damage(packet, "the decoder found errors in it")
         self._newest = key if self._newest is None else max(self._newest, key)
-        if frame.width * frame.height > MAX_PIXELS:
-            raise VideoError(f"{self.path}: a frame of {frame.width} x {frame.height} pixels is too large")
+        check_pixels(self.name, frame.width, frame.height, self._limits)
         self._ready.append((key, frame))
 
     def _number(self, pts: int | None, otherwise: int) -> int:
@@ -209,7 +271,7 @@ class PyAVReader:
             return
         last = max(self._settled_by[self.index.packet[i]] for i in indices)
         while self._newest is None or self._newest < last:
-            packet = next(self._packets, None)
+            packet = self._next_packet()
             if packet is None:
                 return
             self._feed(packet, None)
@@ -235,13 +297,13 @@ class PyAVReader:
         first, last = self.index.entry[index], self.index.packet[index]
         reason = next((why for packet, why in self._damage.items() if first <= packet <= last), None)
         if reason is not None:
-            raise VideoError(f"{self.path}: frame {index} cannot be read: the stream is damaged ({reason})")
+            raise VideoError(f"{self.name}: frame {index} cannot be read: the stream is damaged ({reason})")
 
     def _restart(self) -> None:
         """Back to the first packet, in a way that works for every format."""
         self._drain()
         self._container.close()
-        self._container, self._stream = open_video(self.path)
+        self._container, self._stream = open_video(self._source, self._limits)
         self._begin(self._container.demux(self._stream), packet=0)
 
     def _seek(self, entry: int) -> None:
@@ -277,32 +339,3 @@ class PyAVReader:
 def _chain(first: av.Packet, rest: Iterator[av.Packet]) -> Iterator[av.Packet]:
     yield first
     yield from rest
-
-
-def orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
-    """How to show a decoded frame: whether to swap rows and columns, then flip rows, then flip columns.
-
-    A display matrix takes the stored point (x, y) to (a x + c y, b x + d y). Anything but right angles and
-    mirrors of the same scale is left as stored.
-    """
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
-        return False, False, False
-    a, b, _, c, d = (int(v) for v in np.frombuffer(bytes(matrix), dtype="=i4")[:5])
-    if b == c == 0 and abs(a) == abs(d) == 1 << 16:
-        return False, d < 0, a < 0
-    if a == d == 0 and abs(b) == abs(c) == 1 << 16:
-        return True, b < 0, c < 0
-    return False, False, False
-
-
-def upright(array: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
-    """Turns decoded pixels (rows, columns, 3) the way the frame's display matrix says."""
-    transpose, flip_rows, flip_columns = orientation(frame)
-    if transpose:
-        array = array.transpose(1, 0, 2)
-    if flip_rows:
-        array = array[::-1]
-    if flip_columns:
-        array = array[:, ::-1]
-    return np.ascontiguousarray(array)

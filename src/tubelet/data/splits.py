@@ -4,10 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tubelet.data.manifest import read_annotations
+from tubelet.data.described import named_splits
+from tubelet.data.manifest import LIST_ENDINGS, read_annotations
 from tubelet.data.randomness import counter_seed
 from tubelet.data.sample import Annotations, Sample
 from tubelet.errors import DataError
+
+# The share of a data set without splits that judges a run.
+HELD_OUT = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +33,14 @@ def find_splits(
     *,
     labelled: bool = True,
     values: bool = False,
-    held_out_share: float = 0.2,
+    held_out_share: float = HELD_OUT,
     seed: int = 0,
 ) -> Splits:
     """The splits of a data set folder or list.
 
     Where the data has neither a `val` nor a `test` split, a share of each class is held out, chosen by a hash
-    of the videos' ids, so that it is the same every time. Masked pre-training (`labelled=False`) then holds
-    nothing out. For a regression (`values=True`) all videos are one class.
+    of the videos' ids, so that it is the same every time. Pre-training (`labelled=False`, or a share of 0) then
+    holds nothing out. For a regression (`values=True`) all videos are one class.
     """
     train = read_annotations(path, "train", labelled=labelled, values=values)
     classes = tuple(train.classes or ())
@@ -49,7 +53,7 @@ def find_splits(
             classes=classes,
             note=f"the {'test' if test else 'val'} split of {path}",
         )
-    if not labelled:
+    if not labelled or not held_out_share:
         return Splits(train=train.samples, val=[], test=[], classes=classes, note="nothing held out")
     kept, held = hold_out(train.samples, held_out_share, seed, classes)
     part = "the videos" if values else "each class"
@@ -57,13 +61,22 @@ def find_splits(
     return Splits(train=kept, val=held, test=held, classes=classes, note=note)
 
 
-def read_split(path: Path, split: str, *, labelled: bool = True, values: bool = False) -> Annotations | None:
+def read_split(
+    path: Path,
+    split: str,
+    *,
+    labelled: bool = True,
+    values: bool = False,
+    classes: Sequence[str] | None = None,
+) -> Annotations | None:
     """The annotations of a split, or None where the data set does not have it."""
-    if not path.is_dir():
+    if path.is_dir():
+        there = any((path / f"{split}{ending}").exists() for ending in (*LIST_ENDINGS, ""))
+    else:
+        there = split in named_splits(path)
+    if not there:
         return None
-    if not any((path / f"{split}{ending}").exists() for ending in (".csv", ".txt", ".list", "")):
-        return None
-    return read_annotations(path, split, labelled=labelled, values=values)
+    return read_annotations(path, split, labelled=labelled, values=values, classes=classes)
 
 
 def hold_out(
@@ -73,20 +86,31 @@ def hold_out(
 
     `classes` are the names of the classes, for that message.
     """
-    by_class: dict[int | None, list[Sample]] = {}
+    by_class: dict[int | None, dict[str, str]] = {}
     for sample in samples:
-        by_class.setdefault(sample.label, []).append(sample)
-    held_ids: set[str] = set()
-    for label, members in by_class.items():
-        if len(members) < 2 and members[0].value is not None:
-            raise DataError(f"{members[0].path} is the only video; hold out needs 2, or give a val split")
-        if len(members) < 2:
-            name = repr(classes[label]) if label is not None and label < len(classes) else label
+        videos = by_class.setdefault(sample.label, {})
+        videos[sample.path] = min(sample.id, videos.get(sample.path, sample.id))
+    # A video whose parts or questions are several samples is on one side with all of them.
+    held: set[str] = set()
+    for label, videos in by_class.items():
+        if len(videos) < 2 and any(sample.value is not None for sample in samples):
+            raise DataError(f"{next(iter(videos))} is the only video; hold out needs 2, or give a val split")
+        if len(videos) < 2:
             raise DataError(
-                f"class {name} has {len(members)} video; hold out needs 2 of each class, or give a val split"
+                f"class {_named(label, classes)} has {len(videos)} video; hold out needs 2 of each class, or "
+                "give a val split"
             )
-        order = sorted(members, key=lambda sample: counter_seed(seed, "hold out", sample.id))
-        num_held = min(max(1, round(share * len(members))), len(members) - 1)
-        held_ids.update(sample.id for sample in order[:num_held])
-    kept = [sample for sample in samples if sample.id not in held_ids]
-    return kept, [sample for sample in samples if sample.id in held_ids]
+        order = sorted(videos, key=lambda path: counter_seed(seed, "hold out", videos[path]))
+        held.update(order[: min(max(1, round(share * len(videos))), len(videos) - 1)])
+    for label, videos in by_class.items():
+        if held.issuperset(videos):
+            raise DataError(
+                f"class {_named(label, classes)}: all {len(videos)} videos would be held out, for they show "
+                "other classes, too; give a val split"
+            )
+    return [s for s in samples if s.path not in held], [s for s in samples if s.path in held]
+
+
+def _named(label: int | None, classes: Sequence[str]) -> str | int | None:
+    """How a message calls a class."""
+    return repr(classes[label]) if label is not None and label < len(classes) else label

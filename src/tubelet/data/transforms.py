@@ -69,15 +69,19 @@ def check_pixels(pixels: Tensor) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainTransform:
-    """Multi-scale crop, antialiased bilinear resize; as published without a flip. One view."""
+    """Multi-scale crop, antialiased bilinear resize; as published without a flip and with one view.
+
+    `num_views` > 1 is repeated augmentation: so many crops of the same frames, which are decoded once.
+    """
 
     image_size: int
     scales: tuple[float, ...] = MULTISCALE
     max_distort: int = 1
     flip: float = 0.0
+    num_views: int = 1
 
     def __post_init__(self) -> None:
-        _check_positive(image_size=self.image_size)
+        _check_positive(image_size=self.image_size, num_views=self.num_views)
         _check_share("flip", self.flip)
         _check_scales(self.scales, self.max_distort)
 
@@ -86,10 +90,13 @@ class PretrainTransform:
     ) -> UInt8[Tensor, "views 3 frames size size"]:
         check_pixels(pixels)
         height, width = pixels.shape[-2:]
-        box = draw_multiscale_crop(height, width, self.image_size, generator, self.scales, self.max_distort)
-        views = _empty_views(1, pixels, self.image_size)
-        flipped = uniform(0.0, 1.0, generator) < self.flip
-        _fill_view(views[0], pixels, box, antialias=True, flipped=flipped)
+        views = _empty_views(self.num_views, pixels, self.image_size)
+        for view in views:
+            box = draw_multiscale_crop(
+                height, width, self.image_size, generator, self.scales, self.max_distort
+            )
+            flipped = uniform(0.0, 1.0, generator) < self.flip
+            _fill_view(view, pixels, box, antialias=True, flipped=flipped)
         return views
 
 

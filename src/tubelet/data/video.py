@@ -1,22 +1,25 @@
-"""A video on disk, and the frames that come out of it."""
+"""A video, and the frames that come out of it."""
 
 import operator
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+import numpy as np
+import torch
 from jaxtyping import Float64, Int64, UInt8
 from torch import Tensor
 
-from tubelet.data.image_folder import ImageFolderReader, PictureReader
-from tubelet.data.readers import PyAVReader, Reader
-from tubelet.data.torchcodec_reader import TorchcodecReader
-from tubelet.data.video_files import PICTURE_EXTENSIONS
+from tubelet.data.array_reader import ArrayReader
+from tubelet.data.limits import UNTRUSTED, Limits
+from tubelet.data.open_reader import DECODERS, Decoder, ReadingOptions, open_reader
+from tubelet.data.opening import clear_errors
+from tubelet.data.readers import Reader
+from tubelet.data.sources import BinaryFile, Source, make_source
+from tubelet.data.supervised import SupervisedReader
 from tubelet.errors import ConfigError, VideoError
-
-READERS = {"auto": PyAVReader, "pyav": PyAVReader, "torchcodec": TorchcodecReader}
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,19 @@ class Frames:
 class Video:
     """A video file, or a folder of .jpg/.png pictures taken as its frames; a single picture is one frame.
 
+    `source` may also be the file's bytes, an open file of bytes, or an array of RGB frames, uint8 of shape
+    (frames, rows, columns, 3) or (frames, 3, rows, columns). With `allow_network` it may be an http(s) address.
+
     Making one touches nothing. The first use opens the file, `close` (or leaving a `with`) lets go of it and
     the next use opens it again. It may be sent to a data loader's worker, which opens the file for itself.
     One `Video` serves one thread.
 
-    `reader` chooses the decoder: "pyav", "torchcodec" (extra `fast`) or "auto", which is PyAV today. `fps` is
-    the frame rate assumed for a folder of pictures; files know their own.
+    - `reader` chooses the decoder: "pyav", "torchcodec" (extra `fast`) or "auto", which is PyAV today.
+    - `fps` is the frame rate assumed for pictures and arrays; files know their own.
+    - `square_pixels` stretches frames whose pixels are not square to the width at which players show them.
+    - `untrusted` reads in a process of its own, which may crash, hang or want all memory without harm to this
+      one. Use it for files of strangers.
+    - `limits` bounds what reading may cost.
 
     Anything that keeps frames from being read is a `VideoError` of one line naming the file: a missing,
     empty or foreign file, no video stream, a cut or damaged stream. Pixels are never guessed or repeated.
@@ -46,18 +56,30 @@ class Video:
 
     def __init__(
         self,
-        source: str | Path,
+        source: str | Path | bytes | BinaryFile | np.ndarray | Tensor,
         *,
-        reader: Literal["auto", "pyav", "torchcodec"] = "auto",
+        reader: Decoder = "auto",
         fps: float = 30.0,
+        square_pixels: bool = False,
+        allow_network: bool = False,
+        untrusted: bool = False,
+        limits: Limits | None = None,
     ):
-        if reader not in READERS:
-            raise ConfigError(f"reader {reader!r} does not exist; choose from {', '.join(READERS)}")
+        if reader not in DECODERS:
+            raise ConfigError(f"reader {reader!r} does not exist; choose from {', '.join(DECODERS)}")
         if not fps > 0:
             raise ConfigError(f"fps is {fps}; a frame rate is above 0")
-        self.source = str(source)
-        self._reader_name = reader
-        self._folder_fps = float(fps)
+        self._media: Source | np.ndarray | Tensor = (
+            source if isinstance(source, np.ndarray | Tensor) else make_source(source, allow_network)
+        )
+        self.source = self._media.name if isinstance(self._media, Source) else "<array>"
+        self._options = ReadingOptions(
+            reader=reader,
+            fps=float(fps),
+            square_pixels=square_pixels,
+            limits=limits or (UNTRUSTED if untrusted else Limits()),
+        )
+        self._is_untrusted = untrusted
         self._reader: Reader | None = None
         self._pid = 0
 
@@ -65,14 +87,19 @@ class Video:
         # A forked worker must not share the parent's file position.
         if self._reader is not None and self._pid == os.getpid():
             return self._reader
-        if Path(self.source).is_dir():
-            reader: Reader = ImageFolderReader(self.source, self._folder_fps)
-        elif Path(self.source).suffix.lower() in PICTURE_EXTENSIONS:
-            reader = PictureReader(self.source, self._folder_fps)
+        if not isinstance(self._media, Source):
+            reader: Reader = ArrayReader(self._media, self._options.fps, self._options.limits)
         else:
-            reader = READERS[self._reader_name](self.source)
+            opens = SupervisedReader if self._is_untrusted else open_reader
+            with clear_errors(self.source):
+                reader = opens(self._media, self._options)
         self._reader, self._pid = reader, os.getpid()
         return reader
+
+    def _size(self) -> tuple[int, int]:
+        reader = self._opened()
+        with clear_errors(self.source):
+            return reader.frame_size()
 
     def __len__(self) -> int:
         return len(self._opened().seconds)
@@ -85,12 +112,12 @@ class Video:
     @property
     def height(self) -> int:
         """Rows of a frame as shown, after rotation."""
-        return self._opened().frame_size()[0]
+        return self._size()[0]
 
     @property
     def width(self) -> int:
         """Columns of a frame as shown, after rotation."""
-        return self._opened().frame_size()[1]
+        return self._size()[1]
 
     @property
     def seconds(self) -> Float64[Tensor, "frames"]:
@@ -117,7 +144,29 @@ class Video:
                 raise VideoError(
                     f"{self.source}: frame {number} was asked for, but the video has {length} frames"
                 )
-        return Frames(pixels=reader.read(numbers), seconds=reader.seconds[numbers])
+        with clear_errors(self.source):
+            return Frames(pixels=reader.read(numbers), seconds=reader.seconds[numbers])
+
+    def indices_at(self, seconds: Sequence[float] | Float64[Tensor, "times"]) -> Int64[Tensor, "times"]:
+        """The numbers of the frames that are on screen at these times, counted from the first frame's appearance.
+
+        However unevenly a video's frames follow each other, equal steps of time give equal steps here. A time
+        before 0 or after the end of the last frame is a `VideoError`.
+        """
+        times = torch.as_tensor(seconds, dtype=torch.float64)
+        shown = self.seconds - self.seconds[0]
+        outside = times[~((times >= 0) & (times <= self.duration))]
+        if len(outside):
+            raise VideoError(
+                f"{self.source}: a frame at {float(outside[0]):g} s was asked for, but the video lasts "
+                f"{self.duration:g} s"
+            )
+        # Times are sums of fractions; a microsecond keeps 0.3 s from falling before a frame at 3/10 s.
+        return torch.searchsorted(shown, times + 1e-6, right=True) - 1
+
+    def frames_at(self, seconds: Sequence[float] | Float64[Tensor, "times"]) -> Frames:
+        """The frames on screen at these times, as `indices_at` finds them."""
+        return self.frames(self.indices_at(seconds))
 
     def close(self) -> None:
         if self._reader is not None:

@@ -7,6 +7,7 @@ from tubelet.errors import DataError
 
 VIDEO_EXTENSIONS = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".ogv", ".3gp"}
+    | {".3g2", ".asf", ".m2ts", ".mts", ".mxf", ".vob", ".gif", ".apng", ".webp"}
 )
 PICTURE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png"})
 

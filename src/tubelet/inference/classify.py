@@ -20,6 +20,7 @@ from tubelet.inference.results import Classification, rank
 from tubelet.metrics.views import View, merge_views
 from tubelet.models.backbone import Backbone
 from tubelet.models.detector import DetectorConfig
+from tubelet.models.internvideo_qa import AnswererConfig
 
 
 def classify(loaded: LoadedModel, video: Video | str | Path) -> Classification:
@@ -84,7 +85,11 @@ def embed(loaded: LoadedModel, video: Video | str | Path) -> Float[Tensor, "dim"
 
 
 def check_whole_clips(loaded: LoadedModel) -> None:
-    """A ConfigError for a detector, which judges boxes and not whole clips."""
+    """A ConfigError for a detector, which judges boxes and not whole clips, and for what wants a question."""
+    if isinstance(loaded.config, AnswererConfig):
+        raise ConfigError(
+            "this model answers questions: give it one with `tubelet answer`, or `answer` in Python"
+        )
     if isinstance(loaded.config, DetectorConfig):
         raise ConfigError(
             "this model is an action detector: it needs boxes, and neither classifies nor embeds clips"

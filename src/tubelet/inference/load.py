@@ -62,7 +62,8 @@ def load(folder: str | Path, *, device: str = "cpu") -> LoadedModel:
     except ConfigError as error:
         raise ConfigError(f"{folder}/config.toml: {error}") from None
     reads_texts = issubclass(ARCHITECTURES[architecture_of(checkpoint.config)][1], VideoTextModel)
-    num_classes = 0 if values is not None else getattr(checkpoint.config, "num_classes", 0)
+    num_answers = getattr(checkpoint.config, "num_answers", 0)
+    num_classes = 0 if values is not None else getattr(checkpoint.config, "num_classes", num_answers)
     labels = checkpoint.labels or tuple(f"class {i}" for i in range(num_classes))
     if not reads_texts and len(labels) != num_classes:
         raise ConfigError(f"{folder}/config.toml names {len(labels)} labels for {num_classes} classes")

@@ -14,12 +14,12 @@ from tubelet.models import (
     internvideo_qa,
     uniformerv2,
     viclip,
+    video_adapter,
+    video_probe,
     videomae,
     videomamba,
     videomamba_pretrain,
     xclip,
-    xclip_adapter,
-    xclip_probe,
 )
 from tubelet.models.backbone import Backbone
 
@@ -40,8 +40,8 @@ ARCHITECTURES: dict[str, tuple[type, type[nn.Module]]] = {
     "internvideo": (internvideo.InternVideoConfig, internvideo.InternVideo),
     "internvideo_answerer": (internvideo_qa.AnswererConfig, internvideo_qa.InternVideoAnswerer),
     "cross_model": (cross_model.CrossModelConfig, cross_model.CrossModel),
-    "xclip_probe": (xclip_probe.ProbeConfig, xclip_probe.XCLIPProbe),
-    "xclip_adapter": (xclip_adapter.AdapterConfig, xclip_probe.XCLIPProbe),
+    "video_probe": (video_probe.ProbeConfig, video_probe.VideoProbe),
+    "video_adapter": (video_adapter.AdapterConfig, video_probe.VideoProbe),
 }
 
 # Every size of every family, by the name that commands and recipes use.
@@ -53,6 +53,7 @@ VARIANTS: dict[str, Any] = {
     **clip.VARIANTS,
     **xclip.VARIANTS,
     **uniformerv2.VARIANTS,
+    **cross_model.VARIANTS,
     **viclip.VARIANTS,
     **internvideo.VARIANTS,
     **internvideo_qa.VARIANTS,

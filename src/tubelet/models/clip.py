@@ -89,7 +89,7 @@ class FrameEmbed(nn.Module):
         tubelets = patch_tubelets(clip, self.config.tubelet).flatten(2)
         patches = F.linear(tubelets, self.proj.weight.flatten(1)).unflatten(1, (frames, -1)).flatten(0, 1)
         table = resize_positions(self.position[1:], self.config.grid, (1, rows, columns))
-        first = (self.cls_token + self.position[0]).expand(len(patches), 1, -1)
+        first = (self.cls_token + self.position[0]).expand(patches.shape[0], 1, -1)
         return torch.cat([first, patches + table], dim=1)
 
 

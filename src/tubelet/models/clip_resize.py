@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from tubelet.models.clip import ImageTowerConfig
@@ -18,10 +19,16 @@ def resized_towers(
 
     Everything else is passed on, and a model without positions in time gets none.
     """
-    tables = {PLACES: state[PLACES]}
-    if found.grid != wanted.grid:
-        places = resize_positions(state[PLACES][1:], found.grid, wanted.grid)
-        tables[PLACES] = torch.cat([state[PLACES][:1], places])
+    tables = {PLACES: resized_places(state[PLACES], found.grid, wanted.grid)}
     if TIMES in state:
         tables[TIMES] = resize_positions(state[TIMES], (len(state[TIMES]), 1, 1), (num_frames, 1, 1))
     return {**state, **tables}
+
+
+def resized_places(
+    table: Float[Tensor, "positions dim"], grid: tuple[int, int, int], new_grid: tuple[int, int, int]
+) -> Float[Tensor, "new_positions dim"]:
+    """The positions of a class token and of the patches of an image, for images of another size."""
+    if grid == new_grid:
+        return table
+    return torch.cat([table[:1], resize_positions(table[1:], grid, new_grid)])

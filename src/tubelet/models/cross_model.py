@@ -2,7 +2,7 @@
 
 No code of it was ever published. This is built from the paper's words, and what they leave open is our choice.
 Both encoders are trained before and frozen. Behind some blocks of VideoMAE its tokens gather from what
-UniFormerV2 knew after a block of its own; in the end UniFormerV2's token gathers from VideoMAE's. Gates that
+UniFormerV2 knew after a block of its own; in the end one model's token gathers from the other's. Gates that
 start from zero (Flamingo, Alayrac et al. 2022) leave both models as they are until there is something to gain,
 so that at first the answer is the mean of theirs.
 """
@@ -37,15 +37,18 @@ class CrossModelConfig:
     """Two classifiers of the same classes, and behind which blocks they meet.
 
     After block `masked_layers[k]` of VideoMAE (counted from 0) its tokens gather from those after block
-    `multimodal_layers[k]` of UniFormerV2. `fuse` says what is averaged in the end, and `per_class` whether each
-    class has a weight of its own. Classifiers have their own settings of dropout. The means and deviations are
-    those with which each model wants its pixels.
+    `multimodal_layers[k]` of UniFormerV2. In the end one token of the model that `asks_last` gathers from the
+    last tokens of the other: UniFormerV2's query, so that both classifiers have heard of both; but the paper's
+    words may also mean the mean of VideoMAE's tokens. `fuse` says what is averaged then, and `per_class` whether
+    each class has a weight of its own. Classifiers have their own settings of dropout. The means and deviations
+    are those with which each model wants its pixels.
     """
 
     masked: videomae.ClassifierConfig
     multimodal: uniformerv2.ClassifierConfig
     masked_layers: tuple[int, ...]
     multimodal_layers: tuple[int, ...]
+    asks_last: Literal["multimodal", "masked"] = "multimodal"
     per_class: bool = False
     fuse: Literal["logits", "probabilities"] = "logits"
     mean: Channels = (0.485, 0.456, 0.406)
@@ -179,7 +182,8 @@ class CrossModel(nn.Module):
         self.stages = nn.ModuleList(
             [GatedCrossBlock(masked.dim, multimodal.dim, masked.num_heads) for _ in config.masked_layers]
         )
-        self.last = GatedCrossBlock(multimodal.dim, masked.dim, multimodal.num_heads)
+        asking, asked = (masked, multimodal) if config.asks_last == "masked" else (multimodal, masked)
+        self.last = GatedCrossBlock(asking.dim, asked.dim, asking.num_heads)
         self.fusion = nn.Parameter(torch.zeros(config.num_classes if config.per_class else 1))
         for name, parameter in self.named_parameters():
             parameter.requires_grad = is_trained(name)
@@ -194,9 +198,9 @@ class CrossModel(nn.Module):
     def forward(
         self,
         clip: Float[Tensor, "batch channels frames rows columns"],
-        multimodal_clip: Float[Tensor, "batch channels fewer_frames its_rows its_columns"] | None = None,
+        multimodal_clip: Float[Tensor, "its_batch channels fewer_frames its_rows its_columns"] | None = None,
     ) -> Float[Tensor, "batch classes"]:
-        """Scores of the classes; logarithms of probabilities where those are fused.
+        """Scores of the classes; where probabilities are fused, logarithms of these (up to a factor `per_class`).
 
         Both clips show the same moment, each with the frames and the statistics that its model wants. UniFormerV2
         gets `multimodal_view` of VideoMAE's clip where it has none of its own.
@@ -206,17 +210,18 @@ class CrossModel(nn.Module):
     def both_logits(
         self,
         clip: Float[Tensor, "batch channels frames rows columns"],
-        multimodal_clip: Float[Tensor, "batch channels fewer_frames its_rows its_columns"] | None = None,
+        multimodal_clip: Float[Tensor, "its_batch channels fewer_frames its_rows its_columns"] | None = None,
     ) -> BothLogits:
         """What each model says for itself, having listened to the other."""
         encoder, classifier = self.multimodal.encoder, self.masked
         found, outputs = self._observed(clip, multimodal_clip)
         tokens = self._masked_tokens(clip, outputs)
         query = encoder.fusion(found.stages, found.places, recompute=self.recompute)
-        query = self.last(query[:, None], tokens)[:, 0]
+        if self.config.asks_last == "multimodal":
+            query = self.last(query[:, None], tokens)[:, 0]
         features = encoder.weighed(query, found.cls)
         return BothLogits(
-            masked=classifier.head(classifier.dropout(classifier.pool_norm(tokens.mean(dim=1)))),
+            masked=classifier.head(classifier.dropout(self._masked_features(tokens, outputs))),
             multimodal=self.multimodal.classified(features),
         )
 
@@ -238,19 +243,29 @@ class CrossModel(nn.Module):
         self, clip: Float[Tensor, "batch channels frames rows columns"]
     ) -> Float[Tensor, "batch dim"]:
         """One vector per clip, as VideoMAE's head is given it."""
-        return self.masked.pool_norm(self.tokens(clip).mean(dim=1))
+        outputs = self._observed(clip, None)[1]
+        return self._masked_features(self._masked_tokens(clip, outputs), outputs)
 
     def _observed(
         self,
         clip: Float[Tensor, "batch channels frames rows columns"],
-        multimodal_clip: Float[Tensor, "batch channels fewer_frames its_rows its_columns"] | None,
+        multimodal_clip: Float[Tensor, "its_batch channels fewer_frames its_rows its_columns"] | None,
     ) -> tuple[BackboneFeatures, list[Float[Tensor, "batch times places width"]]]:
-        """What UniFormerV2's backbone made of its clip, in the end and where VideoMAE listens."""
+        """What UniFormerV2's backbone made of its clip; and its tokens where VideoMAE listens, and the last."""
         if multimodal_clip is None:
             multimodal_clip = multimodal_view(clip, self.config)
+        if len(clip) != len(multimodal_clip):
+            # Attention would let all videos share the only one.
+            raise ConfigError(
+                f"VideoMAE is given {len(clip)} clips and UniFormerV2 {len(multimodal_clip)}; both have to see "
+                "the same videos"
+            )
+        encoder = self.multimodal.encoder
         # Nothing that trains comes before its global blocks.
         with torch.no_grad():
-            return self.multimodal.encoder.observed_backbone(multimodal_clip, self.config.multimodal_layers)
+            return encoder.observed_backbone(
+                multimodal_clip, (*self.config.multimodal_layers, encoder.config.depth - 1)
+            )
 
     def _masked_tokens(
         self,
@@ -263,10 +278,21 @@ class CrossModel(nn.Module):
         with torch.no_grad():
             tokens = run_blocks(encoder.blocks[: layers[0] + 1], encoder.embedded(clip), recompute=False)
         ends = (*layers[1:], len(encoder.blocks) - 1)
-        for stage, output, start, end in zip(self.stages, outputs, layers, ends, strict=True):
+        for stage, output, start, end in zip(self.stages, outputs[:-1], layers, ends, strict=True):
             tokens = stage(tokens, output.flatten(1, 2))
             tokens = run_blocks(encoder.blocks[start + 1 : end + 1], tokens, recompute=self.recompute)
         return tokens
+
+    def _masked_features(
+        self,
+        tokens: Float[Tensor, "batch tokens dim"],
+        outputs: Sequence[Float[Tensor, "batch times places width"]],
+    ) -> Float[Tensor, "batch dim"]:
+        """What VideoMAE's head is given: the mean of its tokens, which may have asked once more, and the norm."""
+        mean = tokens.mean(dim=1)
+        if self.config.asks_last == "masked":
+            mean = self.last(mean[:, None], outputs[-1].flatten(1, 2))[:, 0]
+        return self.masked.pool_norm(mean)
 
 
 def multimodal_view(
@@ -300,3 +326,17 @@ def is_trained(name: str) -> bool:
     new = ("stages.", "last.", "fusion")
     classifiers = ("masked.head.", "multimodal.norm.", "multimodal.head.")
     return name.startswith((*new, *classifiers)) or name == "multimodal.encoder.fusion.query"
+
+
+VARIANTS: dict[str, CrossModelConfig] = {
+    # The largest published pair; of which frames each saw, nothing is said.
+    "cross_model_huge_l14": cross_model(
+        videomae.ClassifierConfig(encoder=videomae.HUGE, num_classes=400),
+        uniformerv2.ClassifierConfig(encoder=uniformerv2.L14, num_classes=400),
+    ),
+    "cross_model_nano": cross_model(
+        videomae.ClassifierConfig(encoder=videomae.TINY, num_classes=12),
+        uniformerv2.ClassifierConfig(encoder=uniformerv2.NANO, num_classes=12, head_dropout=0.0),
+        num_stages=2,
+    ),
+}

@@ -13,6 +13,7 @@ from tubelet.models.clip import TextTowerConfig
 from tubelet.models.internvideo import (
     B16,
     L14,
+    NANO,
     InternVideoConfig,
     TextReader,
     at_ends,
@@ -117,4 +118,5 @@ def answerer(config: InternVideoConfig, num_answers: int) -> AnswererConfig:
 VARIANTS: dict[str, AnswererConfig] = {
     "internvideo_qa_b16": answerer(B16, 1501),
     "internvideo_qa_l14": answerer(L14, 1501),
+    "internvideo_qa_nano": answerer(NANO, 12),
 }

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -72,9 +73,8 @@ class TextCache:
 
 def read_embeddings(path: Path, shape: tuple[int, int], dtype: torch.dtype) -> Tensor | None:
     """The embeddings in a file; None where it is missing, damaged, or holds anything else."""
-    try:
-        found = load_file(path)["texts"]
-    except (SafetensorError, KeyError, OSError):
+    found = (read_tensors(path) or {}).get("texts")
+    if found is None:
         return None
     fits = found.shape == shape and found.dtype == dtype and bool(found.isfinite().all())
     return found if fits else None
@@ -82,16 +82,29 @@ def read_embeddings(path: Path, shape: tuple[int, int], dtype: torch.dtype) -> T
 
 def write_embeddings(path: Path, made: Float[Tensor, "texts embed_dim"]) -> None:
     """Write embeddings whole or not at all; a DataError where the folder does not take them."""
+    write_tensors(path, {"texts": made}, "embedded texts", "the text cache")
+
+
+def read_tensors(path: Path) -> dict[str, Tensor] | None:
+    """The tensors in a file; None where it is missing or damaged."""
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError):
+        return None
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], what: str, keeper: str) -> None:
+    """Write a file whole or not at all; a DataError where its folder does not take it."""
     unfinished = path.with_suffix(f".{uuid4().hex}.unfinished")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"texts": made.cpu().contiguous()}, unfinished)
+        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, unfinished)
         unfinished.replace(path)
     except (OSError, SafetensorError) as error:
         with suppress(OSError):
             unfinished.unlink()
         raise DataError(
-            f"embedded texts cannot be kept in {path.parent} ({error}); choose another folder for the text cache"
+            f"{what} cannot be kept in {path.parent} ({error}); choose another folder for {keeper}"
         ) from None
 
 
@@ -152,7 +165,11 @@ def digest(module: nn.Module, tokens: Tensor) -> str:
     """The name of a set of texts under a module's weights, the same in every process."""
     sha = hashlib.sha256(str(getattr(module, "config", None)).encode())
     for name, tensor in (*module.state_dict().items(), ("tokens", tokens)):
-        tensor = tensor.detach().cpu().contiguous()
         sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        sha.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        sha.update(bytes_of(tensor))
     return sha.hexdigest()
+
+
+def bytes_of(tensor: Tensor) -> memoryview:
+    """A tensor's numbers as they lie in memory, for a digest."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data

@@ -12,7 +12,7 @@ from tubelet.models.clip import TextTowerConfig
 from tubelet.models.text_cache import TextCache
 from tubelet.text.labels import check_labels
 from tubelet.text.prompts import Wording, ensemble
-from tubelet.text.tokenizer import clip_tokenizer
+from tubelet.text.tokenizer import ClipTokenizer, clip_tokenizer
 
 
 class TextClassifier(nn.Module):
@@ -75,12 +75,7 @@ def class_tokens(
     vocabulary than CLIP's is a ConfigError.
     """
     check_labels(classes)
-    tokenizer = clip_tokenizer()
-    if config.vocab_size < tokenizer.vocab_size:
-        raise ConfigError(
-            f"the model knows {config.vocab_size} tokens and CLIP's tokenizer makes {tokenizer.vocab_size}; "
-            f"set text.vocab_size={tokenizer.vocab_size}"
-        )
+    tokenizer = tokenizer_for(config)
     rows = wording(classes)
     texts = [text for row in rows for text in row]
     tokens = tokenizer(texts, config.context_length, truncate=truncate)
@@ -90,6 +85,17 @@ def class_tokens(
                 f"the text {text!r} says nothing to the model: all of it is white space to CLIP's tokenizer"
             )
     return tokens.unflatten(0, (len(rows), -1))
+
+
+def tokenizer_for(config: TextTowerConfig) -> ClipTokenizer:
+    """CLIP's tokenizer; a ConfigError where a tower was made for fewer tokens than it has."""
+    tokenizer = clip_tokenizer()
+    if config.vocab_size < tokenizer.vocab_size:
+        raise ConfigError(
+            f"the model knows {config.vocab_size} tokens and CLIP's tokenizer makes {tokenizer.vocab_size}; "
+            f"set text.vocab_size={tokenizer.vocab_size}"
+        )
+    return tokenizer
 
 
 def same_texts(tokens: Int64[Tensor, "classes prompts length"]) -> list[list[int]]:

@@ -5,7 +5,7 @@ After some of them a global UniBlock lets one query gather from all tokens of th
 asks again in the next (section 3.2). At the end it is weighed against the mean of the frames' class tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from tubelet.config import check_choices
 from tubelet.errors import ConfigError
 from tubelet.layers.drop import drop_path_rates
 from tubelet.models.clip import FrameEmbed, ImageTowerConfig
@@ -29,8 +30,8 @@ class EncoderConfig:
 
     With `temporal_stride` 2 an embedded frame is a window of three, every second frame.
 
-    `frozen_backbone` trains the query, global blocks and what comes after, and nothing of CLIP; such models do
-    without the class tokens.
+    `frozen_backbone` trains the query, global blocks and what comes after, and nothing of CLIP, which stays in
+    eval mode; such models do without the class tokens.
 
     No position in time is learned, so every number of frames works, and positions in space are resampled where
     frames differ from the configured ones. `strict` refuses both.
@@ -57,6 +58,7 @@ class EncoderConfig:
     norm_eps: float = 1e-5
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name in ("num_heads", "global_num_heads"):
             num_heads = getattr(self, name)
             if num_heads is not None and (num_heads < 1 or self.dim % num_heads):
@@ -85,6 +87,8 @@ class EncoderConfig:
         for name in ("global_dropout", "drop_path", "global_drop_path"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} {getattr(self, name)} is not a share from 0 up to 1")
+        if self.global_mlp_ratio * self.dim < 1:
+            raise ConfigError(f"global_mlp_ratio {self.global_mlp_ratio} leaves no channels of {self.dim}")
         # The tower checks what is left.
         _ = self.tower
 
@@ -128,13 +132,14 @@ class BackboneFeatures:
 
 
 class Encoder(nn.Module):
-    """Clips to one vector each."""
+    """Clips to one vector each; `kept` may know a frozen backbone's features (`models.kept_features`)."""
 
     def __init__(self, config: EncoderConfig):
         super().__init__()
         self.config = config
         self.dim = config.dim
         self.recompute = False
+        self.kept: Callable[[Encoder, Tensor], BackboneFeatures] | None = None
         tower = config.tower
         self.embed = FrameEmbed(tower)
         self.pre_norm = nn.LayerNorm(config.dim, eps=config.norm_eps)
@@ -163,6 +168,13 @@ class Encoder(nn.Module):
         )
         self.balance = None if config.frozen_backbone else nn.Parameter(torch.zeros(config.dim))
 
+    def train(self, mode: bool = True) -> "Encoder":
+        """As of any module, but a frozen backbone stays in eval mode: it always sees the same in a clip."""
+        super().train(mode)
+        if self.config.frozen_backbone:
+            self.blocks.eval()
+        return self
+
     def features(
         self, clip: Float[Tensor, "batch channels frames rows columns"]
     ) -> Float[Tensor, "batch dim"]:
@@ -179,6 +191,8 @@ class Encoder(nn.Module):
         self, clip: Float[Tensor, "batch channels frames rows columns"]
     ) -> BackboneFeatures:
         """The part that does not depend on what is trained with `frozen_backbone`."""
+        if self.kept is not None:
+            return self.kept(self, clip)
         return self.observed_backbone(clip, ())[0]
 
     def observed_backbone(
@@ -208,7 +222,8 @@ class Encoder(nn.Module):
             )
         if config.temporal_stride == 2:
             clip = overlapping_windows(clip)
-        tokens = self.pre_norm(self.embed(clip)).unflatten(0, (len(clip), -1))
+        # shape[0], where len would tie an exported model to its batch.
+        tokens = self.pre_norm(self.embed(clip)).unflatten(0, (clip.shape[0], -1))
         outputs, first = [], 0
         for layer in layers:
             tokens = run_local_blocks(self.blocks[first : layer + 1], tokens, recompute=self.recompute)

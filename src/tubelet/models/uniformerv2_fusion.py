@@ -57,7 +57,7 @@ class GlobalFusion(nn.Module):
         recompute: bool = False,
     ) -> Float[Tensor, "batch dim"]:
         """One token; `stages` are in order, and `places` are rows and columns of patches."""
-        queries = self.query.expand(len(stages[0]), -1, -1)
+        queries = self.query.expand(stages[0].shape[0], -1, -1)
         found: list[Tensor] = []
         for i, (block, stage) in enumerate(zip(self.global_blocks, stages, strict=True)):
             asking, earlier = queries[:, i : i + 1], None

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from tubelet.errors import ConfigError
 from tubelet.layers.attention import Attention
 from tubelet.layers.block import run_blocks
 from tubelet.layers.drop import DropPath
@@ -24,6 +25,8 @@ def overlapping_windows(
 
     Beyond both ends of the clip are frames of zeros, so ⌈frames / 2⌉ windows see all frames, also an odd number.
     """
+    if not clip.shape[2]:
+        raise ConfigError("a clip of 0 frames has none to see")
     windows = F.pad(clip, (0, 0, 0, 0, 1, 1)).unfold(2, 3, 2)
     return windows.movedim(-1, 3).flatten(2, 3)
 
@@ -231,7 +234,8 @@ def few_query_attention(
     asked = torch.einsum("bqhe,hed->bqhd", q, key_weight).flatten(1, 2)
     # The same for all keys, so softmax ignores it; it stays for the gradient, which is zero, but there.
     constant = (q * attn.k.bias.unflatten(0, (heads, -1))).sum(dim=-1).flatten(1)
-    scores = asked @ context.transpose(1, 2) + constant[:, :, None]
+    # This way round nothing copies the context on its way to oneDNN.
+    scores = (context @ asked.transpose(1, 2)).transpose(1, 2) + constant[:, :, None]
     seen = ((attn.scale * scores).softmax(dim=-1) @ context).unflatten(1, (-1, heads))
     values = torch.einsum("bqhd,hed->bqhe", seen, value_weight).flatten(2)
     return attn.proj(values + attn.v.bias)

@@ -157,7 +157,7 @@ class VideoTower(nn.Module):
         clip: Float[Tensor, "batch channels frames rows columns"],
         masked: Bool[Tensor, "batch tokens"] | None,
     ) -> Float[Tensor, "batch kept dim"]:
-        frames = self.embed(clip).unflatten(0, (len(clip), -1))
+        frames = self.embed(clip).unflatten(0, (clip.shape[0], -1))  # len would fix an export's batch
         first = frames[:, 0, :1]  # each frame has the same class token with the same position
         num_times = frames.shape[1]
         if self.config.strict_frames and num_times != self.config.grid[0]:
@@ -168,15 +168,17 @@ class VideoTower(nn.Module):
         times = resize_times(self.time_position, num_times)
         patches = (frames[:, :, 1:] + times[:, None]).flatten(1, 2)
         if masked is not None:
-            check_mask(masked, patches.shape[1])
+            check_mask(masked, len(patches), patches.shape[1])
             patches = keep(patches, ~masked)
         return torch.cat([first, patches], dim=1)
 
 
-def check_mask(masked: Bool[Tensor, "batch tokens"], num_tokens: int) -> None:
+def check_mask(masked: Bool[Tensor, "masks tokens"], num_clips: int, num_tokens: int) -> None:
     """Raise a ConfigError unless masks hide the same number of a clip's tokens in every sample."""
     if masked.shape[1] != num_tokens:
         raise ConfigError(f"the mask is of {masked.shape[1]} tokens; the clip has {num_tokens}")
+    if len(masked) != num_clips:
+        raise ConfigError(f"there are {len(masked)} masks for {num_clips} clips; each needs its own")
     hidden = masked.sum(dim=1)
     if bool((hidden != hidden[0]).any()):
         raise ConfigError(f"masks hide {hidden.tolist()} tokens; they must hide as many in every sample")

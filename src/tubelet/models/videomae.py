@@ -6,6 +6,7 @@ of what is hidden. For recognition the decoder goes and the mean of all tokens i
 """
 
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Literal
 
 import torch
@@ -28,6 +29,8 @@ class EncoderConfig:
 
     `position` is the table added to the tokens: "sincos" is fixed, "learned" trains, and "frozen" is stored but
     never trained, which is what the published code does when asked for learned positions (it detaches them).
+    A fixed table is computed for clips of these sizes, or for `position_grid` and resampled, which is how
+    InternVideo trained models for longer and larger clips.
     """
 
     dim: int
@@ -39,6 +42,7 @@ class EncoderConfig:
     tubelet: tuple[int, int, int] = (2, 16, 16)  # frames, rows, columns
     channels: int = 3
     position: Literal["sincos", "learned", "frozen"] = "sincos"
+    position_grid: tuple[int, int, int] | None = None
     qv_bias: bool = True
     attention_scale: float | None = None  # 1/√head_dim where None
     layer_scale: float | None = None
@@ -54,6 +58,11 @@ class EncoderConfig:
         ):
             if size < step or step < 1:
                 raise ConfigError(f"{name} {size} is smaller than a tubelet {self.tubelet}")
+        if self.position_grid is not None and (self.position != "sincos" or min(self.position_grid) < 1):
+            raise ConfigError(
+                f"position_grid is {self.position_grid} with position={self.position}; it is for "
+                "position=sincos, and has frames, rows and columns of 1 or more"
+            )
         if not 0 <= self.drop_path < 1:
             raise ConfigError(f"drop_path {self.drop_path} is not a share from 0 up to 1")
 
@@ -120,12 +129,12 @@ class Encoder(nn.Module):
         self.config = config
         self.recompute = False
         self.embed = TubeletEmbed(config.dim, config.tubelet, config.channels)
-        num_tokens = config.grid[0] * config.grid[1] * config.grid[2]
         if config.position == "sincos":
-            table = sincos_positions(num_tokens, config.dim)
+            grid = config.position_grid or config.grid
+            table = resize_positions(sincos_positions(prod(grid), config.dim), grid, config.grid)
             self.register_buffer("position", table, persistent=False)
         else:
-            table = torch.empty(num_tokens, config.dim)
+            table = torch.empty(prod(config.grid), config.dim)
             nn.init.trunc_normal_(table, std=0.02, a=-2.0, b=2.0)
             self.position = nn.Parameter(table, requires_grad=config.position == "learned")
         rates = drop_path_rates(config.drop_path, config.depth)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tubelet.config import override, unknown_key
 from tubelet.errors import ConfigError
-from tubelet.recipes import uniformerv2, videomae, videomamba, xclip
+from tubelet.recipes import cross_model, internvideo, uniformerv2, viclip, videomae, videomamba, xclip
 from tubelet.recipes.base import Recipe
 
 __all__ = ["RECIPES", "Recipe", "find_recipe"]
@@ -65,6 +65,17 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
         uniformerv2.finetune_hacs,
         uniformerv2.finetune,
         uniformerv2.train_nano,
+        cross_model.k400,
+        cross_model.finetune,
+        cross_model.train_nano,
+        viclip.pretrain,
+        viclip.unmask,
+        viclip.pretrain_nano,
+        viclip.unmask_nano,
+        internvideo.pretrain,
+        internvideo.answer,
+        internvideo.pretrain_nano,
+        internvideo.answer_nano,
     )
 }
 

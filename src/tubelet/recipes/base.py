@@ -33,7 +33,7 @@ class OptimRecipe:
     lr: float
     batch_size: int
     epochs: int
-    warmup_epochs: int = 5
+    warmup_epochs: int | float = 5
     min_lr: float = 1e-6
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.05
@@ -78,6 +78,9 @@ class AugmentRecipe:
     pre-training) lies in a corner or the centre and is one of `multiscale` shares wide and high. RandAugment
     comes with the former alone; with the latter come `jitter`, the probability of other colours, and `grayscale`,
     of none. `jitter_per_frame` changes each frame of a clip otherwise.
+
+    `draws` is how many different clips there are of each video, frames, crop and all: epochs take them in turn.
+    So they recur, and what a frozen backbone makes of them can be kept. Unless given, every epoch draws anew.
     """
 
     crop: Literal["resized", "multiscale"] = "resized"
@@ -87,6 +90,7 @@ class AugmentRecipe:
     flip: float = 0.5
     erasing: float = 0.0
     views: int = 1
+    draws: int | None = None
     multiscale: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
     jitter: float = 0.0
     jitter_per_frame: bool = False
@@ -95,6 +99,8 @@ class AugmentRecipe:
     def __post_init__(self) -> None:
         if self.views < 1:
             raise ConfigError(f"augment.views is {self.views}; it must be at least 1")
+        if self.draws is not None and self.draws < 1:
+            raise ConfigError(f"augment.draws is {self.draws}; it must be at least 1, or none")
         for name in ("flip", "erasing", "jitter", "grayscale"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"augment.{name} is {getattr(self, name)}; it is a probability from 0 to 1")
@@ -143,19 +149,72 @@ class DistillationRecipe:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CaptioningRecipe:
+    """What each part of the loss of contrast and captions counts; 0 leaves it out. The published sum is plain.
+
+    `hidden` is of captions of which a share of words, `hidden_words`, is hidden from the decoder: ours.
+    """
+
+    contrast: float = 1.0
+    caption: float = 1.0
+    hidden: float = 0.0
+    hidden_words: float = 0.3
+
+    def __post_init__(self) -> None:
+        parts = (self.contrast, self.caption, self.hidden)
+        if not all(0 <= part < math.inf for part in parts) or not any(parts):
+            raise ConfigError(
+                f"captioning.contrast, caption and hidden are {parts}; each is 0 or more, and not all are 0"
+            )
+        if not 0 < self.hidden_words < 1:
+            raise ConfigError(
+                f"captioning.hidden_words is {self.hidden_words}; it is a share between 0 and 1"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnsweringRecipe:
+    """How many answers there are to choose from: the most frequent ones of training.
+
+    An `answers.txt` beside the lists names them instead.
+    """
+
+    num_answers: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.num_answers < 2:
+            raise ConfigError(
+                f"answering.num_answers is {self.num_answers}; there is nothing to choose from below 2"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """One training run.
 
     "masked" predicts hidden pixels; "alignment" is masked pre-training that predicts a CLIP image tower's
     features; "distillation" is classification that also learns from a smaller trained model; "regression"
-    predicts one number per video, with the model as a classifier of one class. Alignment and distillation need
-    settings of that name, and a teacher, whose place is an option of the run.
+    predicts one number per video, with the model as a classifier of one class. Tasks that have settings of their
+    name need them, and alignment and distillation a teacher, whose place is an option of the run.
+
+    "contrast" lets masked videos and their captions find each other, "captioning" also tells the captions, and
+    "answering" chooses one of a list of answers to a question. The first two can learn from `image_batch_size`
+    pictures per step beside the videos; contrast is within each kind, and within a forward pass.
 
     `model` is a name in `tubelet.models.VARIANTS`; `overrides` are assignments to its config. A model of videos
     and texts learns the names of the data's classes, as `wording` says.
     """
 
-    task: Literal["classification", "masked", "regression", "alignment", "distillation"]
+    task: Literal[
+        "classification",
+        "masked",
+        "regression",
+        "alignment",
+        "distillation",
+        "contrast",
+        "captioning",
+        "answering",
+    ]
     model: str
     overrides: tuple[str, ...] = ()
     input: InputSpec = field(default_factory=InputSpec)
@@ -166,23 +225,45 @@ class Recipe:
     mask_ratio: float = 0.9
     alignment: AlignmentRecipe | None = None
     distillation: DistillationRecipe | None = None
+    captioning: CaptioningRecipe | None = None
+    answering: AnsweringRecipe | None = None
+    image_batch_size: int | None = None
     wording: Wording = field(default_factory=Wording)
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.task == "regression" and (self.mix is not None or self.smoothing):
             raise ConfigError("mix and smoothing are for classes; set mix=none smoothing=0 for a regression")
-        if self.pretrains and (self.mix is not None or self.smoothing or self.augment.views > 1):
+        if self.task == "answering" and self.mix is not None:
+            raise ConfigError("mixed clips have no question in common; set mix=none for task=answering")
+        if self.pretrains and (self.mix is not None or self.smoothing):
             raise ConfigError(
-                "mix, smoothing and repeated views are for training with labels; set mix=none smoothing=0 "
-                f"augment.views=1 for task={self.task}"
+                "mix and smoothing are for training with labels; set mix=none smoothing=0 for "
+                f"task={self.task}"
             )
-        for name, way_out in (("alignment", "loss=l2"), ("distillation", "weight=1")):
+        if self.matches and self.augment.views > 1:
+            raise ConfigError(
+                f"augment.views is {self.augment.views}, but several views of a video would share its caption; "
+                f"set augment.views=1 for task={self.task}"
+            )
+        settings = {
+            "alignment": "loss=l2",
+            "distillation": "weight=1",
+            "captioning": "caption=1",
+            "answering": "num_answers=1000",
+        }
+        for name, way_out in settings.items():
             given = getattr(self, name) is not None
             if given and self.task != name:
                 raise ConfigError(f"{name} settings are for task={name}, not {self.task}; set {name}=none")
             if self.task == name and not given:
                 raise ConfigError(f"task={name} needs its settings; set for example {name}.{way_out}")
+        if self.image_batch_size is not None and self.image_batch_size < 1:
+            raise ConfigError(f"image_batch_size is {self.image_batch_size}; it must be at least 1, or none")
+        if self.image_batch_size is not None and not self.matches:
+            raise ConfigError(
+                f"image_batch_size is for contrast and captioning; set image_batch_size=none for task={self.task}"
+            )
         if not 0 <= self.smoothing < 1:
             raise ConfigError(f"smoothing is {self.smoothing}; it must be from 0 up to 1")
         if not 0 <= self.mask_ratio < 1:
@@ -191,7 +272,12 @@ class Recipe:
     @property
     def pretrains(self) -> bool:
         """Whether it learns without labels."""
-        return self.task in ("masked", "alignment")
+        return self.matches or self.task in ("masked", "alignment")
+
+    @property
+    def matches(self) -> bool:
+        """Whether it learns which captions belong to which videos."""
+        return self.task in ("contrast", "captioning")
 
     @property
     def classifies(self) -> bool:

@@ -111,7 +111,8 @@ def finetune(size: str = "b16") -> Recipe:
     Clips are not flipped, because a stranger's labels may know left from right: `augment.flip=0.5` flips them.
     """
     lr = 8e-4 if size.endswith("_frozen") else 1e-5
-    sizes = {name: name for name in ("b16", "l14", "l14_336", FROZEN)}
+    names = ("b16", "l14", "l14_336")
+    sizes = {name: name for name in (*names, *(f"{name}_frozen" for name in names))}
     recipe = _kinetics(chosen("size", size, sizes), 8, 400, _optim(lr, 256, 20, warmup_epochs=2))
     return replace(
         recipe,

@@ -3,35 +3,33 @@
 from collections.abc import Iterable, Sequence
 
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool
 from torch import Tensor
 
 from tubelet.data.batch import ClipBatch
 from tubelet.data.randomness import counter_generator
 from tubelet.data.transforms import to_model
-from tubelet.errors import DataError
 from tubelet.losses import contrastive_loss
-from tubelet.models.text_classifier import TextClassifier
 from tubelet.models.viclip import ViCLIP
 from tubelet.ops.gather import gathered
-from tubelet.tasks.classification import Classification
 from tubelet.tasks.masking import draw_mask
+from tubelet.tasks.matching import Found, Tokenize, embedded_in_parts, numbers_of, texts_of
 from tubelet.tasks.task import Loss
 
 
 class Contrastive:
     """Every video of a batch is to find its caption there, and every caption its video.
 
-    `captions` holds the tokens of all captions, of which a batch's labels are the rows; videos with the same
-    caption are right for each other. With a `mask_ratio` so many patches of a clip, anywhere in it, are hidden
-    from the model: nine tenths in pre-training, none in the tuning that follows and in tests. A mask is drawn
-    from the view's own counter. Under several processes a batch is that of all of them.
+    Captions come with the batch, and `tokenize` makes tokens of them; videos with the same caption are right for
+    each other. With a `mask_ratio` so many patches of a clip, anywhere in it, are hidden from the model: nine
+    tenths in pre-training, none in the tuning that follows and in tests. A mask is drawn from the view's own
+    counter. Under several processes a batch is that of all of them.
     """
 
     def __init__(
         self,
         model: ViCLIP,
-        captions: Int64[Tensor, "captions length"],
+        tokenize: Tokenize,
         *,
         mean: Sequence[float],
         std: Sequence[float],
@@ -40,7 +38,7 @@ class Contrastive:
         allow_missing: bool = False,
     ):
         self.model = model
-        self.captions = captions
+        self.tokenize = tokenize
         self.mask_ratio = mask_ratio
         self.mean, self.std = mean, std
         self.seed = seed
@@ -65,24 +63,25 @@ class Contrastive:
         return torch.stack(masks).to(batch.pixels.device)
 
     def loss(self, batch: ClipBatch) -> Loss:
-        if batch.labels is None:
-            raise DataError(
-                f"{batch.names[0]} has no caption, and contrastive learning needs one for every video"
-            )
         self.model.bound_temperature()
         clips = to_model(batch.pixels, self.mean, self.std)
+        tokens = self.tokenize(texts_of(batch)).to(clips.device)
         videos = gathered(self.model.features(clips, self.masks(batch)))
-        texts = gathered(self.model.text_features(self.captions.to(clips.device)[batch.labels]))
-        return Loss(contrastive_loss(videos, texts, self.model.scale(), gathered(batch.labels)))
+        texts = gathered(self.model.text_features(tokens))
+        return Loss(contrastive_loss(videos, texts, self.model.scale(), numbers_of(gathered(tokens))))
 
+    @torch.inference_mode()
     def evaluate(self, loader: Iterable[ClipBatch]) -> dict[str, float]:
-        """How often whole videos find their own caption among all: top-1, top-5 and the mean over captions."""
+        """How often whole videos and texts find each other. The model is put into eval mode."""
+        self.model.eval()
         device = self.model.temperature.device
-        judge = Classification(
-            TextClassifier(self.model, self.captions[:, None].to(device)),
-            num_classes=len(self.captions),
-            mean=self.mean,
-            std=self.std,
+        found = Found()
+        for batch in loader:
+            found.failures.extend(batch.failures)
+            if len(batch):
+                clips = to_model(batch.pixels.to(device), self.mean, self.std)
+                found.add(batch, self.model.features(clips))
+        return found.figures(
+            lambda texts: embedded_in_parts(self.model.text_features, self.tokenize(texts).to(device)),
             allow_missing=self.allow_missing,
         )
-        return judge.evaluate(loader)

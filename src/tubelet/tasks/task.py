@@ -20,7 +20,10 @@ class Loss:
 class Task(Protocol):
     """A model, the loss of a batch, and the figures that judge it."""
 
-    model: nn.Module
+    @property
+    def model(self) -> nn.Module:
+        """What is trained."""
+        ...
 
     def loss(self, batch: Any) -> Loss:
         """The mean loss of a batch that is already on the model's device."""

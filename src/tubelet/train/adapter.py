@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tubelet.errors import ConfigError
-from tubelet.models.xclip_adapter import nearness, told
+from tubelet.models.video_adapter import nearness, told
 from tubelet.train.shots import Shots, gentlest
 
 # Loudest last: a small beta lets far keys speak, too. An alpha of 0 leaves everything to the texts.

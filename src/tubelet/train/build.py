@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,12 +11,16 @@ from tubelet.config import override
 from tubelet.data.augment import parse_randaugment
 from tubelet.data.colour_jitter import ColourJitter
 from tubelet.data.datasets import FrameCache, VideoDataset, check_files
-from tubelet.data.loader import TrainingOrder
+from tubelet.data.loader import Order, TrainingOrder
 from tubelet.data.sample import Sample
 from tubelet.data.splits import Splits
 from tubelet.data.transforms import FinetuneTransform, MultiscaleTransform, PretrainTransform
 from tubelet.errors import ConfigError, DataError
 from tubelet.models import variant, videomae, videomamba, videomamba_pretrain
+from tubelet.models.cross_model import CrossModelConfig
+from tubelet.models.internvideo import InternVideoConfig
+from tubelet.models.internvideo_qa import AnswererConfig
+from tubelet.models.viclip import ViCLIPConfig
 from tubelet.models.xclip import XCLIPConfig
 from tubelet.recipes.base import Recipe
 from tubelet.train.loop import LoopSettings
@@ -27,8 +32,8 @@ class RunOptions:
     """What differs from machine to machine.
 
     None of it changes what a run computes, up to rounding, but for one thing: mixup and cutmix find their
-    partners within a forward pass, and drop path and dropout draw in it, so with them `micro_batch_size` is
-    remembered and has to stay the same.
+    partners within a forward pass, drop path and dropout draw in it, and captions are contrasted in it, so with
+    them `micro_batch_size` is remembered and has to stay the same.
 
     Parameters
     ----------
@@ -38,13 +43,15 @@ class RunOptions:
         Processes that read videos; 0 reads in the main one.
     micro_batch_size
         Videos per forward pass. Less needs less memory; unless given, as many as leave about what eight views of
-        16 × 224² pixels leave in ViT-S.
+        16 × 224² pixels leave in ViT-S; all of a step where videos and captions are contrasted.
     bf16
         Compute in bfloat16 where that is safe.
     recompute
         Compute activations twice instead of keeping them; less memory, a third more time.
     cache_bytes
         Memory for decoded videos, for small data sets.
+    keep_features
+        Folder that keeps what a frozen backbone makes of clips; those that recur (`augment.draws`) are seen once.
     save_every
         Optimizer steps between two saved states.
     validate_every
@@ -61,6 +68,7 @@ class RunOptions:
     bf16: bool = False
     recompute: bool = False
     cache_bytes: int = 0
+    keep_features: Path | None = None
     save_every: int = 500
     validate_every: int = 1
     allow_missing: bool = False
@@ -91,7 +99,7 @@ def fit_to_classes(recipe: Recipe, splits: Splits) -> Recipe:
         for sample in (*splits.train, *splits.val, *splits.test):
             if sample.value is None:
                 raise DataError(f"{sample.path} has no value, and a regression needs one for every video")
-        return replace(recipe, overrides=(*recipe.overrides, "num_classes=1"))
+        return replace(recipe, overrides=(*recipe.overrides, *class_settings(recipe, 1)))
     if not recipe.classifies:
         return recipe
     if reads_texts(variant(recipe.model)):
@@ -99,9 +107,16 @@ def fit_to_classes(recipe: Recipe, splits: Splits) -> Recipe:
         check_numbers(splits, len(splits.classes), "the data names")
         return recipe
     if splits.classes:
-        recipe = replace(recipe, overrides=(*recipe.overrides, f"num_classes={len(splits.classes)}"))
+        settings = class_settings(recipe, len(splits.classes))
+        recipe = replace(recipe, overrides=(*recipe.overrides, *settings))
     check_numbers(splits, model_config(recipe).num_classes, "the model has")
     return recipe
+
+
+def class_settings(recipe: Recipe, num_classes: int) -> tuple[str, ...]:
+    """The overrides that give a recipe's model so many classes."""
+    parts = ("masked.", "multimodal.") if isinstance(variant(recipe.model), CrossModelConfig) else ("",)
+    return tuple(f"{part}num_classes={num_classes}" for part in parts)
 
 
 def check_named(splits: Splits, model: str) -> None:
@@ -141,7 +156,7 @@ def check_videos(splits: Splits, *, allow_missing: bool, max_bad_share: float) -
 def model_config(recipe: Recipe) -> Any:
     """The model's config: the variant, for the clips that the recipe feeds, with the recipe's overrides."""
     spec, size = recipe.input, variant(recipe.model)
-    time, place = ("", "image.") if reads_texts(size) else ("encoder.", "encoder.")
+    time, place = fed_parts(size)
     sizes = (f"{time}num_frames={spec.num_frames}", f"{place}image_size={spec.image_size}")
     try:
         config = override(size, (*sizes, *recipe.overrides))
@@ -157,9 +172,19 @@ def model_config(recipe: Recipe) -> Any:
     return config
 
 
+def fed_parts(config: Any) -> tuple[str, str]:
+    """Where a config says how many frames, and of how many pixels, its model sees."""
+    if isinstance(config, XCLIPConfig | ViCLIPConfig):
+        return "", "image."
+    if isinstance(config, CrossModelConfig):
+        return "masked.encoder.", "masked.encoder."
+    part = "video." if isinstance(config, InternVideoConfig | AnswererConfig) else "encoder."
+    return part, part
+
+
 def reads_texts(config: Any) -> bool:
     """Whether a model knows classes by their names."""
-    return isinstance(config, XCLIPConfig)
+    return isinstance(config, XCLIPConfig | ViCLIPConfig | InternVideoConfig)
 
 
 def check_model(recipe: Recipe, config: Any) -> None:
@@ -171,6 +196,9 @@ def check_model(recipe: Recipe, config: Any) -> None:
             "a VideoMamba pre-trainer such as videomamba_middle_pretrain",
         ),
         "distillation": (videomamba.ClassifierConfig, "a VideoMamba such as videomamba_middle"),
+        "contrast": (ViCLIPConfig, "a ViCLIP such as viclip_b16"),
+        "captioning": (InternVideoConfig, "an InternVideo such as internvideo_mm_b16_caption"),
+        "answering": (AnswererConfig, "a model for questions such as internvideo_qa_b16"),
     }
     if reads_texts(config) and recipe.optim.layer_decay < 1:
         raise ConfigError(
@@ -185,15 +213,24 @@ def check_model(recipe: Recipe, config: Any) -> None:
         wanted = "a classifier such as videomamba_tiny"
     if not fits:
         raise ConfigError(f"task={recipe.task} needs {wanted}; {recipe.model} is none")
+    words = recipe.captioning
+    if words is not None and config.caption is None and (words.caption or words.hidden):
+        raise ConfigError(
+            f"{recipe.model} has no decoder to tell captions with; take internvideo_mm_b16_caption, or set "
+            "captioning.caption=0 captioning.hidden=0"
+        )
 
 
 def training_set(recipe: Recipe, samples: list[Sample], cache: FrameCache | None) -> VideoDataset:
     """The videos to learn from, as the recipe samples and augments them."""
     spec, augment = recipe.input, recipe.augment
-    if recipe.pretrains:
+    if recipe.pretrains and not recipe.matches:
         plan = spec.pretraining_plan()
         transform = PretrainTransform(
-            image_size=spec.image_size, scales=augment.multiscale, flip=augment.flip
+            image_size=spec.image_size,
+            scales=augment.multiscale,
+            flip=augment.flip,
+            num_views=augment.views,
         )
     elif augment.crop == "multiscale":
         plan = spec.training_plan()
@@ -217,7 +254,9 @@ def training_set(recipe: Recipe, samples: list[Sample], cache: FrameCache | None
             num_views=augment.views,
             antialias=spec.antialias,
         )
-    return VideoDataset(samples=samples, plan=plan, transform=transform, seed=recipe.seed, cache=cache)
+    return VideoDataset(
+        samples=samples, plan=plan, transform=transform, seed=recipe.seed, draws=augment.draws, cache=cache
+    )
 
 
 def training_order(recipe: Recipe, num_samples: int, micro_batch_size: int | None) -> TrainingOrder:
@@ -239,23 +278,26 @@ def training_order(recipe: Recipe, num_samples: int, micro_batch_size: int | Non
 def default_micro_batch_size(recipe: Recipe) -> int:
     """Videos per forward pass that a modest machine can hold: a divisor of the batch size, at least 2.
 
+    Where videos and captions are contrasted in it, the whole batch, whatever the machine: less would be easier.
+
     The measure is what eight views of 16 frames of 224² pixels leave in ViT-S for a backward pass, about 4 GB:
     so many numbers per token, width and block.
     """
     config, batch_size = model_config(recipe), recipe.optim.batch_size
-    tower = config.image if reads_texts(config) else config.encoder
-    frames = config.num_frames if reads_texts(config) else 1
-    views = 1 if recipe.pretrains else recipe.augment.views
-    room = 8 * 1568 * 384 * 12 / (views * frames * math.prod(tower.grid) * tower.dim * tower.depth)
+    if recipe.matches:
+        return batch_size
+    by_frame = hasattr(config, "image")
+    tower = config.image if by_frame else config.encoder
+    frames = config.num_frames if by_frame else 1
+    clips = recipe.augment.views * frames
+    room = 8 * 1568 * 384 * 12 / (clips * math.prod(tower.grid) * tower.dim * tower.depth)
     divisors = [size for size in range(1, batch_size + 1) if batch_size % size == 0]
     largest = max(size for size in divisors if size <= max(room, 2))
     # A prime batch size leaves no choice where clips are mixed with one another.
     return batch_size if largest == 1 and recipe.mix is not None else largest
 
 
-def loop_settings(
-    recipe: Recipe, order: TrainingOrder, options: RunOptions, device: torch.device
-) -> LoopSettings:
+def loop_settings(recipe: Recipe, order: Order, options: RunOptions, device: torch.device) -> LoopSettings:
     """How the loop steps: schedules over all steps, with the learning rate scaled to the batch."""
     optim, per_epoch = recipe.optim, order.steps_per_epoch
     num_steps = optim.epochs * per_epoch
@@ -265,7 +307,7 @@ def loop_settings(
         peak=optim.lr * scale,
         final=optim.min_lr * scale,
         num_steps=num_steps,
-        warmup_steps=optim.warmup_epochs * per_epoch,
+        warmup_steps=round(optim.warmup_epochs * per_epoch),
         cosine_from_start=optim.cosine_from_start,
         final_scales=optim.min_lr_scales,
         ramp_ends_on_peak=optim.warmup_ends_on_peak,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tubelet.config import first_difference, read_toml, to_plain, write_toml
+from tubelet.config import first_difference, flat, read_toml, to_plain, write_toml
 from tubelet.data.sample import Sample
 from tubelet.data.splits import Splits
 from tubelet.errors import ConfigError
@@ -25,13 +25,14 @@ def claim_folder(
     init: Path | None,
     micro_batch_size: int,
     teacher: Teacher | None = None,
+    images: Sequence[Sample] = (),
 ) -> None:
     """Write what decides the outcome into the run's folder, or check that the run already there agrees.
 
     A folder without a saved state holds nothing worth keeping and is claimed anew, so that a run that failed in
     its first steps can be started again with other settings.
     """
-    asked = decisive(recipe, splits, init, micro_batch_size, teacher)
+    asked = decisive(recipe, splits, init, micro_batch_size, teacher, images)
     path = out / CLAIM
     if path.exists() and (saved_states(out / "checkpoints") or (out / "model").exists()):
         difference = first_difference(read_toml(path), asked)
@@ -50,27 +51,31 @@ def decisive(
     init: Path | None,
     micro_batch_size: int,
     teacher: Teacher | None = None,
+    images: Sequence[Sample] = (),
 ) -> dict[str, Any]:
     """The recipe, and digests of the start, the teacher and the videos: folders may be moved, but not changed."""
     plain: dict[str, Any] = {"recipe": to_plain(recipe)}
     plain["videos"] = {name: digest(getattr(splits, name)) for name in ("train", "val", "test")}
+    if images:
+        plain["images"] = digest(images)
     if init is not None:
         plain["init_sha256"] = sha256(init / "model.safetensors")
-    if reads_texts(variant(recipe.model)):
+    if (recipe.classifies and reads_texts(variant(recipe.model))) or recipe.task == "answering":
         names = "\n".join(splits.classes)
         plain["classes"] = f"{len(splits.classes)} names, {hashlib.sha256(names.encode()).hexdigest()[:16]}"
     if teacher is not None:
         plain["teacher"] = {"sha256": teacher.sha256, "model": to_plain(teacher.config)}
-    if recipe.mix is not None or drops(model_config(recipe)):
-        # Partners are found, and what is dropped is drawn, within a forward pass: its size is part of both.
+    if recipe.mix is not None or recipe.matches or drops(model_config(recipe)):
+        # Partners are found, what is dropped is drawn, and captions are contrasted, within a forward pass: its
+        # size is part of all three.
         plain["micro_batch_size"] = micro_batch_size
     return plain
 
 
 def drops(config: Any) -> bool:
     """Whether a model draws what it leaves out while it trains."""
-    parts = (config, getattr(config, "encoder", config))
-    return any(getattr(part, name, 0.0) > 0 for part in parts for name in ("drop_path", "dropout"))
+    settings = flat(to_plain(config))
+    return any(name.endswith(("drop_path", "dropout")) and share > 0 for name, share in settings.items())
 
 
 def digest(samples: Sequence[Sample]) -> str:
@@ -79,6 +84,7 @@ def digest(samples: Sequence[Sample]) -> str:
     for sample in samples:
         said = sample.label if sample.value is None else sample.value
         # How long a video is decides its windows, which have their times in their names.
-        lines.append(f"{sample.id}\t{said}" + ("" if sample.seconds is None else f"\t{sample.seconds}"))
+        more = [sample.seconds, *sample.captions, sample.question]
+        lines.append("\t".join([sample.id, str(said), *(str(item) for item in more if item is not None)]))
     name = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
     return f"{len(samples)} videos, {name}"

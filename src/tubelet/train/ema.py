@@ -15,9 +15,12 @@ class Ema:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Move the average a step towards the model's weights; buffers are copied."""
+        """Move the average a step towards the model's weights; what is frozen is left alone."""
         averaged, current = self.model.state_dict(), model.state_dict()
+        frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
         for name, value in averaged.items():
+            if name in frozen:
+                continue
             if value.is_floating_point():
                 value.lerp_(current[name], 1 - self.decay)
             else:

@@ -16,9 +16,10 @@ from tubelet.data.manifest import read_annotations
 from tubelet.data.sample import Sample
 from tubelet.data.splits import Splits, read_split
 from tubelet.errors import DataError
+from tubelet.models.video_adapter import AdapterConfig
+from tubelet.models.video_probe import ProbeConfig
+from tubelet.models.video_towers import VideoTower
 from tubelet.models.xclip import XCLIPConfig
-from tubelet.models.xclip_adapter import AdapterConfig
-from tubelet.models.xclip_probe import ProbeConfig, VideoTower
 from tubelet.recipes import Recipe, find_recipe
 from tubelet.text.prompts import Wording
 from tubelet.train.adapter import CachedShots
@@ -96,6 +97,8 @@ def _line(sample: Sample) -> str:
     path = str(Path(sample.path).absolute())
     if "\n" in path:
         raise DataError(f"{path!r} has a line break in its name, which no list can hold; rename it")
+    if sample.window is not None:
+        raise DataError(f"{sample.id} is a part of a video, which no list of `path,label` can hold")
     frames = "" if sample.num_frames is None else f",{sample.num_frames}"
     return f"{path}{frames},{sample.label}\n"
 

@@ -13,8 +13,8 @@ LayerDecayOn = Literal["all", "embedding"]
 # Tables and tokens that are learned but, like biases and norms, never decayed.
 UNDECAYED = ("position", "time_position", "cls_token", "mask_token", "D")
 
-# What X-CLIP adds to CLIP.
-NEW_PARTS = frozenset({"message", "integration", "prompts"})
+# What is added to the model that a run starts from: by X-CLIP to CLIP, and for the answers to questions.
+NEW_PARTS = frozenset({"message", "integration", "prompts", "head"})
 
 
 @dataclass(frozen=True)

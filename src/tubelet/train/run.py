@@ -1,7 +1,7 @@
 """The only room that wires everything: a recipe and some videos in, a checkpoint folder and figures out."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,20 +9,21 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.markup import escape
-from torch import Tensor, nn
+from torch import nn
 
 from tubelet.config import to_plain, write_toml
-from tubelet.data.datasets import FrameCache, VideoDataset
+from tubelet.data.datasets import FrameCache
 from tubelet.data.input_spec import InputSpec
-from tubelet.data.loader import TrainingOrder, evaluation_loader, training_loader
+from tubelet.data.joint import JointOrder
+from tubelet.data.loader import Dataset, TrainingOrder, evaluation_loader, training_loader
 from tubelet.data.long_video import cut_windows
 from tubelet.data.randomness import counter_seed
 from tubelet.data.sample import Sample
-from tubelet.data.splits import Splits, find_splits
+from tubelet.data.splits import Splits
 from tubelet.data.values import ValueScale, scale_of
 from tubelet.errors import ConfigError
 from tubelet.models import build_model
-from tubelet.models.text_classifier import TextClassifier, class_tokens, same_texts
+from tubelet.models.text_classifier import TextClassifier, class_tokens
 from tubelet.recipes.base import Recipe
 from tubelet.tasks.classification import Classification, VideoScores
 from tubelet.tasks.distillation import SelfDistillation
@@ -30,22 +31,24 @@ from tubelet.tasks.regression import Regression, VideoValues
 from tubelet.train.build import (
     RunOptions,
     check_videos,
-    fit_to_classes,
     loop_settings,
     model_config,
     reads_texts,
     training_order,
-    training_set,
 )
 from tubelet.train.build_task import AnyTask, build_task
+from tubelet.train.build_texts import find_pictures, fitted, splits_for, training_sets, with_pictures
 from tubelet.train.checkpoint import TrainingState, load_newest_state, save_state
 from tubelet.train.claim import claim_folder
 from tubelet.train.device import pick_device
 from tubelet.train.ema import Ema
 from tubelet.train.evaluate import counted, evaluate_classifier, evaluate_values, evaluation_set
+from tubelet.train.features import keep_features
+from tubelet.train.joined import for_start
 from tubelet.train.log import MetricsLog, ProgressBar
 from tubelet.train.loop import LoopState, StepReport, train
 from tubelet.train.optim import param_groups
+from tubelet.train.report import report_failures, report_same_texts
 from tubelet.train.teacher import Teacher, open_teacher, taught
 from tubelet.weights.files import Checkpoint, save_checkpoint
 from tubelet.weights.finetune import fill_from
@@ -75,16 +78,18 @@ def run(
     *,
     init: Path | None = None,
     teacher: Path | None = None,
+    images: Path | None = None,
     console: Console | None = None,
     title: str = "training",
 ) -> RunResult:
     """Train by a recipe on the videos in `data`, going on where an earlier run into `out` stopped.
 
     `init` is a checkpoint folder whose encoder the run starts from, `teacher` the model that recipes of alignment
-    and distillation learn from: a checkpoint folder, or a published file that can be converted.
+    and distillation learn from: a checkpoint folder, or a published file that can be converted. `images` are
+    pictures with captions beside the videos, where the recipe wants them.
     """
     started = time.perf_counter()
-    wired = wire(recipe, data, out, options, init, teacher, console or Console(stderr=True))
+    wired = wire(recipe, data, out, options, init, teacher, images, console or Console(stderr=True))
     state = wired.resume()
     fit(wired, state, title)
     wired.keep_model()
@@ -108,41 +113,47 @@ def wire(
     options: RunOptions,
     init: Path | None,
     teacher: Path | None,
+    images: Path | None,
     console: Console,
 ) -> "WiredRun":
     """Build everything a run needs; a mistake in settings, lists or checkpoints shows here, before a step."""
     device = pick_device(options.device)
+    recipe = for_start(recipe, init)
     values = recipe.task == "regression"
-    splits = find_splits(data, labelled=not recipe.pretrains, values=values, seed=recipe.seed)
-    recipe = fit_to_classes(recipe, splits)
+    pictures = find_pictures(recipe, images)
+    recipe, splits, remark = fitted(recipe, splits_for(recipe, data), data)
+    if remark is not None:
+        console.print(escape(remark), highlight=False, soft_wrap=True)
     check_videos(splits, allow_missing=options.allow_missing, max_bad_share=options.max_bad_share)
     config = model_config(recipe)
     learned_from = open_teacher(recipe, config, teacher)
     config = taught(recipe, config, learned_from)
     scale = scale_of(splits.train) if values else None
     windows = cut_windows(splits.train, recipe.input)
-    order = training_order(recipe, len(windows), options.micro_batch_size)
+    order = with_pictures(recipe, training_order(recipe, len(windows), options.micro_batch_size), pictures)
     torch.manual_seed(counter_seed(recipe.seed, "weights"))
     model = build_model(config)
     if init is not None:
-        start = fill_from(model, config, init)
+        start = fill_from(model, config, init, splits.classes)
         console.print(f"started from {escape(f'{init}; {start}')}", highlight=False, soft_wrap=True)
-    elif reads_texts(config) and not config.tune_text:
+    elif reads_texts(config) and not getattr(config, "tune_text", True):
         raise ConfigError(
             f"{recipe.model} learns what texts say from CLIP, and they are frozen: give a converted CLIP or "
             "X-CLIP as --init, or train them from scratch with model.tune_text=true"
         )
     if learned_from is not None:
         learned_from.model.to(device)
-    if reads_texts(config):
+    if recipe.classifies and reads_texts(config):
         tokens = class_tokens(splits.classes, recipe.wording, config.text)
         report_same_texts(tokens, splits.classes, console)
         model = TextClassifier(model, tokens)
     task = build_task(recipe, model, config, scale=scale, teacher=learned_from)
-    learned = training_set(recipe, windows, FrameCache(options.cache_bytes) if options.cache_bytes else None)
+    learned = training_sets(recipe, windows, pictures, options.cache_bytes)
     evaluation_set(recipe.input, splits.test)  # its mistakes would else show after the training
     set_recompute(model.to(device), options.recompute)
-    claim_folder(out, recipe, replace(splits, train=windows), init, order.micro_batch_size, learned_from)
+    keep_features(model, recipe, options.keep_features)
+    windowed = replace(splits, train=windows)
+    claim_folder(out, recipe, windowed, init, order.micro_batch_size, learned_from, pictures)
     optim = recipe.optim
     groups = param_groups(
         model,
@@ -182,8 +193,8 @@ class WiredRun:
     splits: Splits
     scale: ValueScale | None  # of the values of a regression
     teacher: Teacher | None
-    order: TrainingOrder
-    learned: VideoDataset
+    order: TrainingOrder | JointOrder
+    learned: Dataset
     task: AnyTask
     optimizer: torch.optim.Optimizer
     ema: Ema | None
@@ -241,7 +252,8 @@ class WiredRun:
             model, facts["wording"] = model.model, to_plain(self.recipe.wording)
         if self.scale is not None:
             facts["values"] = to_plain(self.scale)
-        labels = self.splits.classes if self.recipe.classifies else ()
+        named = self.recipe.classifies or self.recipe.task == "answering"
+        labels = self.splits.classes if named else ()
         save_checkpoint(self.out / "model", Checkpoint(self.config, model.state_dict(), labels, facts))
 
     def validate(self) -> dict[str, float]:
@@ -343,21 +355,6 @@ def fit(wired: WiredRun, state: LoopState, title: str) -> None:
             )
         finally:
             log.close()
-
-
-def report_same_texts(tokens: Tensor, classes: Sequence[str], console: Console) -> None:
-    """Say which classes a model cannot tell apart, because it reads the same for them."""
-    for group in same_texts(tokens):
-        names = ", ".join(escape(repr(classes[i])) for i in group)
-        console.print(f"[yellow]note:[/] {names} read the same", highlight=False, soft_wrap=True)
-
-
-def report_failures(failures: Mapping[str, str], console: Console, most: int = 10) -> None:
-    """Say which videos training could not read, and why."""
-    for reason in list(failures.values())[:most]:
-        console.print(f"[yellow]not read:[/] {escape(reason)}", highlight=False, soft_wrap=True)
-    if len(failures) > most:
-        console.print(f"[yellow]and {len(failures) - most} more videos that could not be read[/]")
 
 
 def set_recompute(model: nn.Module, recompute: bool) -> None:

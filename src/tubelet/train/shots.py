@@ -16,7 +16,7 @@ from tubelet.data.randomness import counter_seed
 from tubelet.data.sample import Sample
 from tubelet.data.transforms import MultiscaleTransform, to_model
 from tubelet.errors import DataError
-from tubelet.models.xclip_probe import VideoTower
+from tubelet.models.video_towers import VideoTower
 from tubelet.tasks.predicted import in_passes
 from tubelet.train.evaluate import evaluation_set, videos_per_pass
 

@@ -137,7 +137,9 @@ CLIP_INPUT: dict[str, Any] = {
 }
 
 
-def published_input(config: ClipConfig | ImageTowerConfig | XCLIPConfig) -> dict[str, Any]:
+def published_input(
+    config: ClipConfig | ImageTowerConfig | XCLIPConfig, _dataset: str | None = None
+) -> dict[str, Any]:
     """What the published towers were fed; a model of videos sees frames from all over."""
     return {**CLIP_INPUT, "sampling": "middles"} if isinstance(config, XCLIPConfig) else dict(CLIP_INPUT)
 

@@ -11,12 +11,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from tubelet.data.label_sets import label_set
 from tubelet.errors import ConfigError, TubeletError, WeightsError
 from tubelet.models import VARIANTS, architecture_of, build_model
 from tubelet.models.clip import ClipConfig
 from tubelet.models.detector import DetectorConfig
 from tubelet.models.xclip import XCLIPConfig, mean_pooled
 from tubelet.weights import clip, internvideo, uniformerv2, viclip, videomae, videomamba, xclip
+from tubelet.weights.cards import Card, card_for
 from tubelet.weights.files import (
     Checkpoint,
     check_state,
@@ -28,7 +30,8 @@ from tubelet.weights.hf_input import input_from_hf, input_to_hf
 from tubelet.weights.rules import Rule, listing, to_official, to_ours
 
 # Each offers LAYOUTS, find_layout, config_from_shapes, official_layout and published_input; those with layouts of
-# Hugging Face also config_from_hf, config_to_hf and HF_PROCESSOR.
+# Hugging Face also config_from_hf, config_to_hf and HF_PROCESSOR. Those of which no tensor tells the frames have
+# with_card; LABEL_SETS names the classes of published heads, and stored_input reads statistics from a file.
 # A file of X-CLIP's holds all that one of CLIP's holds, so X-CLIP is asked first.
 FAMILIES: dict[str, ModuleType] = {
     "VideoMAE": videomae,
@@ -43,15 +46,17 @@ HF_FILES = ("model.safetensors", "pytorch_model.bin")
 EXPORTS = ("official", "hf", "hf_v5")
 
 
-def convert(source: Path, config: Any = None) -> Checkpoint:
+def convert(source: Path, config: Any = None, card: str | None = None) -> Checkpoint:
     """Our checkpoint for a published file, or for a Hugging Face folder with its `config.json`.
 
-    `config` says what the model is where shapes alone do not (number of heads, frames, pixels, VideoMambaPro).
-    Every official key has to be claimed by a rule and every parameter filled.
+    `config` says what the model is where shapes alone do not (number of heads, frames, pixels, VideoMambaPro),
+    and `card` what it was trained for: a data set ("ssv2"), with frames and pixels if you like ("k400_32x224"),
+    or the name of the published file; else the file's name and the number of its classes say so. Every official
+    key has to be claimed by a rule and every parameter filled.
 
-    `facts["input"]` holds what is known of the pixels the model was fed, where that is more than its config
-    says: from a Hugging Face folder's preprocessor, or what its family publishes. `facts["source"]` names the
-    file and its layout, with remarks on what was taken for granted or left out.
+    `facts["input"]` holds what is known of the pixels the model was fed and of its test, where that is more than
+    its config says: from a Hugging Face folder's preprocessor, or what its family publishes. `facts["source"]`
+    names the file and its layout, with remarks on what was taken for granted or left out.
     """
     hf = read_hf_config(source) if source.is_dir() else None
     official = read_tensors(source if hf is None else _hf_weights(source))
@@ -61,26 +66,68 @@ def convert(source: Path, config: Any = None) -> Checkpoint:
         if hf is not None and config is None:
             config = _config_from_hf(family, hf)
         converted, config = convert_state(official, config)
+        found = card_for(card, source.name, getattr(config, "num_classes", None))
+        if guessed and hasattr(family, "with_card"):
+            config = family.with_card(config, found)
+        _check_card(found, config)
+        fed = family.published_input(config, found.dataset)
+        remarks = _remarks(family, layout, config, hf, found, guessed=guessed)
+        if hasattr(family, "stored_input"):
+            fed |= family.stored_input(official)
     except (WeightsError, ConfigError) as error:
         raise WeightsError(f"{source}: {error}") from None
-    fed = family.published_input(config)
-    labels: tuple[str, ...] = ()
+    labels = published_labels(family, layout, found)
     if hf is not None:
         fed |= input_from_hf(read_hf_preprocessor(source))
         labels = _hf_labels(hf)
     if len(labels) != getattr(config, "num_classes", 0):
         labels = ()
-    facts: dict[str, Any] = {"source": {"file": source.name, "layout": layout}}
-    said = videomamba.remarks(layout, config, guessed=guessed) if family is videomamba else []
-    if family is xclip:
+    said: dict[str, Any] = {"file": source.name, "layout": layout}
+    said |= {"trained_for": found.dataset} if found.dataset else {}
+    said |= {"remarks": remarks} if remarks else {}
+    return Checkpoint(config, converted, labels, {"source": said, **({"input": fed} if fed else {})})
+
+
+def published_labels(family: ModuleType, layout: str, card: Card) -> tuple[str, ...]:
+    """The names of the classes of a published head, where their order is on record."""
+    name = getattr(family, "LABEL_SETS", {}).get(layout, {}).get(card.dataset)
+    return label_set(name) if name else ()
+
+
+def _remarks(
+    family: ModuleType,
+    layout: str,
+    config: Any,
+    hf: Mapping[str, Any] | None,
+    card: Card,
+    *,
+    guessed: bool,
+) -> list[str]:
+    """What a user has to know of a converted file."""
+    counted = guessed and card.num_frames is None
+    if family is videomamba:
+        said = videomamba.remarks(layout, config, guessed=guessed)
+    elif family is xclip:
         said = xclip.remarks(hf, config)
-    if family is uniformerv2:
-        said = uniformerv2.remarks(config, guessed=guessed)
-    if family is internvideo:
-        said = internvideo.remarks(config, guessed=guessed)
-    if said:
-        facts["source"]["remarks"] = said
-    return Checkpoint(config, converted, labels, {**facts, "input": fed} if fed else facts)
+    elif family is uniformerv2:
+        said = uniformerv2.remarks(config, layout, card, guessed=counted)
+    elif family is internvideo:
+        said = internvideo.remarks(config, guessed=counted and card.dataset is None)
+    else:
+        said = videomae.remarks(config) if family is videomae else []
+    told = card.remark(getattr(config, "num_classes", None)) if guessed or card.dataset else None
+    return said if told is None else [*said, told]
+
+
+def _check_card(card: Card, config: Any) -> None:
+    """Raise where the user's card speaks of other clips than the model is made for."""
+    encoder = getattr(config, "encoder", config)
+    for name, said in (("num_frames", card.num_frames), ("image_size", card.image_size)):
+        made = getattr(encoder, name, None)
+        if card.told_by == "user" and said is not None and made not in (None, said):
+            raise WeightsError(
+                f"the card says {name} {said}, and the model is made for {made}; correct either"
+            )
 
 
 def recognize(official: Mapping[str, Tensor]) -> tuple[ModuleType, str, str]:
@@ -105,7 +152,7 @@ def convert_state(official: Mapping[str, Tensor], config: Any = None) -> tuple[d
     """
     family, layout, architecture = recognize(official)
     if config is None:
-        if not layout.startswith("official"):
+        if layout.startswith("hf"):
             raise WeightsError("a Hugging Face file needs the config.json beside it; give its folder")
         config = _config_from_shapes(family, official)
         _check_no_detector(config)

@@ -1,6 +1,6 @@
 """Starting a run from weights that another one left: what is taken, what is adapted, what stays fresh."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.models import architecture_of, uniformerv2
+from tubelet.models.cross_model import CrossModelConfig
+from tubelet.models.internvideo import InternVideoConfig
+from tubelet.models.internvideo_qa import AnswererConfig
 from tubelet.models.viclip import ViCLIPConfig
 from tubelet.models.videomamba import EncoderConfig as MambaConfig
 from tubelet.models.videomamba import MixerConfig
@@ -16,8 +19,11 @@ from tubelet.models.videomamba_pretrain import PretrainerConfig as MambaPretrain
 from tubelet.models.videomamba_resize import resized_positions
 from tubelet.models.xclip import XCLIPConfig
 from tubelet.weights.clip_start import fill_video_text
+from tubelet.weights.cross_model_start import fill_cross_model
 from tubelet.weights.files import Checkpoint, read_checkpoint
 from tubelet.weights.inflate import inflate_kernel
+from tubelet.weights.internvideo_start import fill_internvideo
+from tubelet.weights.label_maps import for_classes
 from tubelet.weights.rules import listing
 from tubelet.weights.uniformerv2_start import fill_uniformerv2
 from tubelet.weights.viclip_start import fill_viclip
@@ -46,25 +52,31 @@ class Start:
         return "; ".join([f"new: {', '.join(self.fresh) or 'nothing'}", *left_out, *self.remarks])
 
 
-def fill_from(model: nn.Module, config: Any, init: Path) -> Start:
-    """Fill a fresh model of a config from a checkpoint folder.
+def fill_from(model: nn.Module, config: Any, init: Path, classes: Sequence[str] = ()) -> Start:
+    """Fill a fresh model of a config from a checkpoint folder; `classes` are the names of its classes, if any.
 
-    A head for other classes stays fresh. VideoMamba's positions are resampled where frames or pixels differ, and
-    the kernel of an image model is put in the middle of a longer one; X-CLIP, ViCLIP and UniFormerV2 start from
-    CLIP.
+    A head that knows all of the classes by name gives its rows for them; one for other classes stays fresh, also
+    where it has as many. VideoMamba's positions are resampled where frames or pixels differ, and
+    the kernel of an image model is put in the middle of a longer one; X-CLIP, ViCLIP, UniFormerV2 and InternVideo
+    start from CLIP. A joined model of cross-model attention keeps its classifiers, brought into the order of
+    `classes`.
     Encoders that compute different things are a ConfigError, those of different sizes a WeightsError.
     """
-    pretrained = read_checkpoint(init)
+    pretrained, of_head = for_classes(read_checkpoint(init), classes)
     filled = None
     if isinstance(config, XCLIPConfig):
         filled = fill_video_text(pretrained, config, model.state_dict(), init)
     elif isinstance(config, ViCLIPConfig):
         filled = fill_viclip(pretrained, config, model.state_dict(), init)
+    elif isinstance(config, InternVideoConfig | AnswererConfig):
+        filled = fill_internvideo(pretrained, config, model.state_dict(), init)
     elif isinstance(config, uniformerv2.ClassifierConfig):
         filled = fill_uniformerv2(pretrained, config, model.state_dict(), init)
+    elif isinstance(config, CrossModelConfig):
+        filled = fill_cross_model(pretrained, config, model.state_dict(), init, classes)
     if filled is not None:
         model.load_state_dict(filled.state)
-        return Start(fresh=filled.fresh, unused=filled.unused, remarks=filled.remarks)
+        return Start(fresh=filled.fresh, unused=filled.unused, remarks=[*of_head, *filled.remarks])
     found, wanted = (getattr(c, "encoder", None) for c in (pretrained.config, config))
     theirs, ours = architecture_of(pretrained.config), architecture_of(config)
     if found is None:
@@ -82,7 +94,7 @@ def fill_from(model: nn.Module, config: Any, init: Path) -> Start:
     except WeightsError as error:
         raise WeightsError(f"{init}: {error}") from None
     model.load_state_dict(state)
-    return Start(fresh=fresh, unused=unused, remarks=remarks)
+    return Start(fresh=fresh, unused=unused, remarks=[*of_head, *remarks])
 
 
 def finetune_state(
@@ -152,6 +164,9 @@ def check_encoders(found: Any, wanted: Any, init: Path) -> None:
     # The value of a layer scale is where it starts; that there is one is what counts.
     if (theirs is None) == (ours is None):
         del pairs["layer_scale"]
+    if found.grid == wanted.grid and found.position == wanted.position == "sincos":
+        # Of the same clips, a table may be computed or resampled from that of others.
+        pairs["position_grid"] = (found.position_grid or found.grid, wanted.position_grid or wanted.grid)
     _raise_for({name: pair for name, pair in pairs.items() if pair[0] != pair[1]}, init)
 
 
@@ -190,11 +205,11 @@ def _raise_for(differing: Mapping[str, tuple[Any, Any]], init: Path) -> None:
         return
     theirs = " and ".join(f"{name} {pair[0]}" for name, pair in differing.items())
     ours = " and ".join(str(pair[1]) for pair in differing.values())
-    settings = " ".join(f"model.encoder.{name}={_setting(pair[0])}" for name, pair in differing.items())
+    settings = " ".join(f"model.encoder.{name}={setting(pair[0])}" for name, pair in differing.items())
     raise ConfigError(f"{init} was trained with {theirs}, but the recipe's model has {ours}; set {settings}")
 
 
-def _setting(value: Any) -> str:
+def setting(value: Any) -> str:
     """A value as it is written on the command line."""
     if value is None or isinstance(value, bool):
         return str(value).lower()

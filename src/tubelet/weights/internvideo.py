@@ -15,6 +15,7 @@ from tubelet.models.clip import TextTowerConfig
 from tubelet.models.cross_model import CrossModelConfig
 from tubelet.models.internvideo import InternVideoConfig
 from tubelet.models.internvideo_qa import AnswererConfig
+from tubelet.weights.cards import Card
 from tubelet.weights.clip import CLIP_INPUT, depth_of, official_block, text_from_shapes
 from tubelet.weights.rules import Drop, Move, Rule, Split
 from tubelet.weights.uniformerv2 import classifier_rules, encoder_from_shapes, encoder_rules
@@ -131,7 +132,21 @@ LAYOUTS: dict[str, dict[str, tuple[Rule, ...]]] = {
 }
 
 
-def published_input(config: InternVideoConfig | AnswererConfig | CrossModelConfig) -> dict[str, Any]:
+# Models tuned for retrieval saw other numbers of frames than the 8 of all others.
+RETRIEVAL_FRAMES = {"msrvtt": 12, "didemo": 32, "anet": 64}
+
+
+def with_card(config: InternVideoConfig | AnswererConfig, card: Card) -> InternVideoConfig | AnswererConfig:
+    """The config for as many frames as a file's card says, or as its data set was learned with."""
+    if isinstance(config, AnswererConfig) and card.num_frames is None:
+        return config
+    num_frames = card.num_frames or RETRIEVAL_FRAMES.get(card.dataset or "", config.video.num_frames)
+    return replace(config, video=replace(config.video, num_frames=num_frames))
+
+
+def published_input(
+    config: InternVideoConfig | AnswererConfig | CrossModelConfig, _dataset: str | None = None
+) -> dict[str, Any]:
     """What the published demo feeds: frames from the first to the last one, with CLIP's statistics.
 
     Pixels are averaged where frames shrink, as the recorded case has it. A fused model is fed what VideoMAE is.
@@ -212,6 +227,6 @@ def remarks(config: InternVideoConfig | AnswererConfig | CrossModelConfig, *, gu
         return []
     return [
         f"no tensor tells how many frames the model was trained with; taken to be {config.video.num_frames}, but "
-        "those tuned for retrieval on MSRVTT saw 12, on DiDeMo 32 and on ActivityNet 64 (say so with --model and "
-        "video.num_frames)"
+        "those tuned for retrieval on MSRVTT saw 12, on DiDeMo 32 and on ActivityNet 64 (say so with --card "
+        "msrvtt, didemo or anet)"
     ]

@@ -1,6 +1,7 @@
 """Starting a UniFormerV2 from CLIP's image tower, or from another UniFormerV2."""
 
 from collections.abc import Mapping
+from math import isqrt
 from pathlib import Path
 
 from torch import Tensor
@@ -8,6 +9,7 @@ from torch import Tensor
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.models import architecture_of
 from tubelet.models.clip import ClipConfig, ImageTowerConfig
+from tubelet.models.clip_resize import resized_places
 from tubelet.models.uniformerv2 import ClassifierConfig, EncoderConfig
 from tubelet.weights.clip import image_tower
 from tubelet.weights.clip_start import Filled
@@ -16,6 +18,7 @@ from tubelet.weights.inflate import inflate_kernel
 from tubelet.weights.rules import listing
 
 KERNEL = "embed.proj.weight"
+POSITION = "encoder.embed.position"
 HEAD = ("head.weight", "head.bias")
 # What CLIP has behind its last block: the way to embeddings, which a video model does not go.
 LEFT_OUT = ("post_norm.", "proj.")
@@ -26,18 +29,15 @@ def fill_uniformerv2(
 ) -> Filled:
     """`state`, a fresh model's, with all that CLIP or another UniFormerV2 has for it.
 
-    CLIP's kernel of an image is put in the middle of one over three frames, as published. Positions are not
-    resampled: take the CLIP of the same size of frames. Of a UniFormerV2 all is taken but a head for another
-    number of classes, which stays fresh (`weights.label_maps.with_classes` maps it instead).
+    CLIP's kernel of an image is put in the middle of one over three frames, as published. For frames of another
+    size positions are resampled, as the model does when it meets such frames; published ones start from the CLIP
+    of their size. Of a UniFormerV2 all is taken but a head for another number of classes, which stays fresh
+    (`weights.label_maps.with_classes` maps it instead).
     """
     theirs, unused, remarks = offered(pretrained, config, init)
-    misshapen = [
-        f"{key} {tuple(value.shape)} instead of {tuple(state[key].shape)}"
-        for key, value in theirs.items()
-        if key in state and value.shape != state[key].shape
-    ]
-    if misshapen:
-        raise WeightsError(f"{init} is of another size: {listing(misshapen)}")
+    theirs, moved = with_places(theirs, config.encoder)
+    remarks = [*remarks, *moved]
+    check_shapes(theirs, state, init)
     fresh = [key for key in state if key not in theirs]
     lacking = [key for key in fresh if belongs_to_tower(key)]
     if lacking:
@@ -82,6 +82,30 @@ def from_tower(tower: Mapping[str, Tensor], config: EncoderConfig) -> dict[str, 
     return taken
 
 
+def with_places(theirs: Mapping[str, Tensor], config: EncoderConfig) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors with a position for every place of a model's frames, resampled where there are others."""
+    table, (_, rows, columns) = theirs.get(POSITION), config.grid
+    # Frames are square, the places of their patches too.
+    side = 0 if table is None else isqrt(len(table) - 1)
+    if table is None or side**2 != len(table) - 1 or (side, side) == (rows, columns):
+        return dict(theirs), []
+    places = resized_places(table, (1, side, side), (1, rows, columns))
+    return {**theirs, POSITION: places}, [
+        f"positions resampled from {side} × {side} to {rows} × {columns} patches"
+    ]
+
+
+def check_shapes(theirs: Mapping[str, Tensor], state: Mapping[str, Tensor], init: Path) -> None:
+    """Raise where tensors of the same name differ in shape."""
+    misshapen = [
+        f"{key} {tuple(value.shape)} instead of {tuple(state[key].shape)}"
+        for key, value in theirs.items()
+        if key in state and value.shape != state[key].shape
+    ]
+    if misshapen:
+        raise WeightsError(f"{init} is of another size: {listing(misshapen)}")
+
+
 def belongs_to_tower(key: str) -> bool:
     """Whether CLIP has to have this tensor of a UniFormerV2."""
     parts = key.split(".")
@@ -93,26 +117,32 @@ def belongs_to_tower(key: str) -> bool:
 
 
 def check_tower(found: ImageTowerConfig, wanted: EncoderConfig, init: Path) -> None:
-    """Raise where a tower of the same shapes would compute something else, or sees other frames."""
+    """Raise where a tower of the same shapes would compute something else."""
     ours = wanted.tower
     if found.tubelet[0] != 1:
         raise ConfigError(f"{init} has tubelets {found.tubelet}; a UniFormerV2 starts from a tower of images")
     for name, theirs, expected in (
         ("num_heads", found.num_heads, ours.num_heads),
         ("patches of rows and columns", found.tubelet[1:], ours.tubelet[1:]),
-        ("image_size", found.image_size, ours.image_size),
+        ("norm_eps", found.norm_eps, ours.norm_eps),
     ):
         if theirs != expected:
             raise ConfigError(
-                f"{init} has {name} {theirs} and the recipe's model {expected}; positions are not resampled, so "
-                "take the CLIP of that size"
+                f"{init} has {name} {theirs} and the recipe's model {expected}; take the CLIP of that size"
             )
 
 
 def check_encoder(found: EncoderConfig, wanted: EncoderConfig, init: Path) -> None:
     """Raise where two encoders of the same shapes compute different things."""
-    names = ("num_heads", "global_num_heads", "temporal_stride", "global_layers", "fusion", "frozen_backbone")
-    for name in names:
+    for name in (
+        "num_heads",
+        "global_num_heads",
+        "temporal_stride",
+        "global_layers",
+        "fusion",
+        "frozen_backbone",
+        "norm_eps",
+    ):
         theirs, ours = getattr(found, name), getattr(wanted, name)
         if theirs != ours:
             raise ConfigError(f"{init} was trained with {name} {theirs}, the recipe's model has {ours}")

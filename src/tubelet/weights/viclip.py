@@ -29,7 +29,7 @@ OFFICIAL: tuple[Rule, ...] = (
 LAYOUTS: dict[str, dict[str, tuple[Rule, ...]]] = {"official": {ARCHITECTURE: OFFICIAL}}
 
 
-def published_input(config: ViCLIPConfig) -> dict[str, Any]:
+def published_input(_config: ViCLIPConfig, _dataset: str | None = None) -> dict[str, Any]:
     """What the published demo feeds: the first frame of each segment, squeezed into a square.
 
     Mean and deviation are ImageNet's, not CLIP's, which are what is fed where nothing else is said.

@@ -1,6 +1,7 @@
 """Published VideoMAE checkpoints: the official `.pth` layouts and the Hugging Face layouts, both ways."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -8,6 +9,7 @@ from torch import Tensor
 from tubelet.errors import WeightsError
 from tubelet.models.detector import DetectorConfig
 from tubelet.models.videomae import ClassifierConfig, EncoderConfig, PretrainerConfig
+from tubelet.weights.cards import Card
 from tubelet.weights.rules import Move, Rule, Split
 
 
@@ -124,9 +126,39 @@ AVA_INPUT: dict[str, Any] = {
 }
 
 
-def published_input(config: Any) -> dict[str, Any]:
-    """What published models were fed where it is not their recipe for Kinetics."""
-    return dict(AVA_INPUT) if isinstance(config, DetectorConfig) else {}
+def published_input(config: Any, dataset: str | None = None) -> dict[str, Any]:
+    """What published models were fed where it is not their recipe for Kinetics, and how they were tested."""
+    if isinstance(config, DetectorConfig):
+        return dict(AVA_INPUT)
+    if dataset not in ("ssv1", "ssv2"):
+        return {}
+    if isinstance(config, PretrainerConfig):
+        return {"stride": 2}
+    return {"sampling": "segments", "num_clips": 2, "num_crops": 3}
+
+
+def with_card(config: ClassifierConfig | PretrainerConfig, card: Card) -> ClassifierConfig | PretrainerConfig:
+    """The config for as many frames and pixels as a file's card says, which no tensor tells.
+
+    Positions are those of 16 frames of 224 pixels resampled, as InternVideo trained such models.
+    """
+    encoder = config.encoder
+    sizes = (card.num_frames or encoder.num_frames, card.image_size or encoder.image_size)
+    if sizes == (encoder.num_frames, encoder.image_size) or encoder.position != "sincos":
+        return config
+    resized = replace(encoder, num_frames=sizes[0], image_size=sizes[1], position_grid=encoder.grid)
+    return replace(config, encoder=resized)
+
+
+def remarks(config: Any) -> list[str]:
+    """What a user has to know of a converted file."""
+    if config.encoder.position_grid is None:
+        return []
+    return [
+        "positions are those of 16 frames of 224 pixels resampled, in space as InternVideo trained models of "
+        "other sizes and in time linearly; for a model with a table of its own give --model and "
+        "encoder.num_frames"
+    ]
 
 
 def official_layout(_config: Any) -> str:
@@ -257,6 +289,7 @@ def config_to_hf(config: ClassifierConfig | PretrainerConfig) -> dict[str, Any]:
     lacking = {
         "another tubelet than square patches": h != w,
         "stored positions": encoder.position != "sincos",
+        "resampled positions": encoder.position_grid not in (None, encoder.grid),
         "layer scale": encoder.layer_scale is not None,
         "its own attention scale": encoder.attention_scale is not None,
     }

@@ -99,14 +99,18 @@ def official_layout(config: ClassifierConfig | PretrainerConfig) -> str:
     return "official_image" if image and isinstance(config, ClassifierConfig) else "official"
 
 
-def published_input(config: ClassifierConfig | PretrainerConfig) -> dict[str, Any]:
-    """The views of the published tests on Kinetics, or of an image.
+def published_input(
+    config: ClassifierConfig | PretrainerConfig, dataset: str | None = None
+) -> dict[str, Any]:
+    """The views of the published tests on a data set (Kinetics where it is not known), or of an image.
 
     For images the authors' crop is not on record: theirs is taken to be the customary 224 out of 256.
     """
     encoder = config.encoder
     if encoder.time_position:
-        return {"sampling": "uniform", "num_clips": 4, "num_crops": 3}
+        if dataset in ("ssv1", "ssv2"):
+            return {"sampling": "segments", "num_clips": 2, "num_crops": 3}
+        return {"sampling": "uniform", "num_clips": 10 if dataset == "coin" else 4, "num_crops": 3}
     fed = {"sampling": "uniform", "num_clips": 1, "num_crops": 1, "antialias": True}
     size = encoder.image_size
     return {**fed, "short_side": round(size * 256 / 224)} if isinstance(size, int) else fed

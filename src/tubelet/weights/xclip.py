@@ -115,8 +115,8 @@ LAYOUTS: dict[str, dict[str, tuple[Rule, ...]]] = {
 HF_PROCESSOR = "VideoMAEImageProcessor"
 
 
-def published_input(config: XCLIPConfig) -> dict[str, Any]:
-    """One view of a published validation, with ImageNet's statistics and not CLIP's.
+def published_input(config: XCLIPConfig, _dataset: str | None = None) -> dict[str, Any]:
+    """One view of a published validation, with ImageNet's statistics and not CLIP's, for all data sets.
 
     Published tests look at 4 clips of 3 crops, at random places of the video.
     """

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tubelet.errors import ConfigError
-from tubelet.models.xclip import XCLIPConfig
+from tubelet.models.uniformerv2 import EncoderConfig
+from tubelet.models.video_text import VideoTextConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class AdapterConfig:
     0 where there are no texts.
     """
 
-    video: XCLIPConfig
+    video: VideoTextConfig
     num_classes: int
     num_keys: int
     alpha: float = 1.0
@@ -41,9 +42,9 @@ class AdapterConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be a number of 0 or more")
 
     @property
-    def encoder(self) -> XCLIPConfig:
+    def encoder(self) -> VideoTextConfig | EncoderConfig:
         """What sees the clips."""
-        return self.video
+        return getattr(self.video, "encoder", self.video)
 
 
 class AdapterHead(nn.Module):

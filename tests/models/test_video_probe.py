@@ -9,14 +9,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tests.inference.words import XCLIP_TINY
+from tests.inference.words import INTERNVIDEO_TINY, VICLIP_TINY, XCLIP_TINY, random_words
 from tubelet.config import from_plain, to_plain
 from tubelet.errors import ConfigError
 from tubelet.models import build_model
 from tubelet.models.backbone import Backbone
-from tubelet.models.xclip import XCLIP, XCLIPConfig, mean_pooled
-from tubelet.models.xclip_adapter import AdapterConfig, nearness, told
-from tubelet.models.xclip_probe import ProbeConfig, XCLIPProbe, video_tower
+from tubelet.models.video_adapter import AdapterConfig, nearness, told
+from tubelet.models.video_probe import ProbeConfig, VideoProbe
+from tubelet.models.video_text import VideoTextConfig, VideoTextModel
+from tubelet.models.video_towers import video_tower
+from tubelet.models.xclip import XCLIP, mean_pooled
 from tubelet.weights.files import Checkpoint, read_checkpoint, save_checkpoint
 
 PROBE = ProbeConfig(video=XCLIP_TINY, num_classes=3)
@@ -27,8 +29,8 @@ def clips(batch: int = 2) -> Tensor:
     return torch.randn(batch, 3, 4, 32, 32)
 
 
-def adapter(config: AdapterConfig = ADAPTER) -> XCLIPProbe:
-    model = XCLIPProbe(config).eval()
+def adapter(config: AdapterConfig = ADAPTER) -> VideoProbe:
+    model = VideoProbe(config).eval()
     state = model.state_dict()
     state["head.values"] = torch.tensor([0, 1, 2, 1, 0])
     if config.scale:
@@ -37,10 +39,12 @@ def adapter(config: AdapterConfig = ADAPTER) -> XCLIPProbe:
     return model
 
 
-@pytest.mark.parametrize("config", [XCLIP_TINY, mean_pooled(XCLIP_TINY)])
-def test_the_tower_sees_what_the_whole_model_sees(config: XCLIPConfig):
-    whole, clip = XCLIP(config).eval(), clips()
+@pytest.mark.parametrize("config", [XCLIP_TINY, mean_pooled(XCLIP_TINY), VICLIP_TINY, INTERNVIDEO_TINY])
+def test_the_tower_sees_what_the_whole_model_sees(config: VideoTextConfig):
+    clip, whole = clips(), random_words(config).build()
+    assert isinstance(whole, VideoTextModel)
     tower = video_tower(whole)
+    assert not any(name.startswith("text.") for name in tower.state_dict())
     with torch.no_grad():
         torch.testing.assert_close(tower.features(clip), whole.features(clip))
         torch.testing.assert_close(tower.tokens(clip), whole.tokens(clip))
@@ -49,21 +53,21 @@ def test_the_tower_sees_what_the_whole_model_sees(config: XCLIPConfig):
 
 def test_a_tower_shares_the_models_tensors_and_leaves_it_trainable():
     whole = XCLIP(XCLIP_TINY)
-    tower = video_tower(whole)
+    tower: Any = video_tower(whole)
     assert not any(parameter.requires_grad for parameter in tower.parameters())
     assert whole.image.proj.weight.requires_grad
     assert tower.image.proj.weight.data_ptr() == whole.image.proj.weight.data_ptr()
 
 
 def test_a_probe_is_linear_in_the_unit_length_embedding():
-    model, clip = XCLIPProbe(PROBE).eval(), clips()
+    model, clip = VideoProbe(PROBE).eval(), clips()
     with torch.no_grad():
         expected = model.head(F.normalize(model.features(clip), dim=-1))
         torch.testing.assert_close(model(clip), expected)
 
 
 def test_only_the_head_of_a_probe_learns():
-    names = {name for name, p in XCLIPProbe(PROBE).named_parameters() if p.requires_grad}
+    names = {name for name, p in VideoProbe(PROBE).named_parameters() if p.requires_grad}
     assert names == {"head.weight", "head.bias"}
 
 
@@ -103,7 +107,12 @@ def test_a_key_speaks_loudest_where_it_lies():
     assert told(near, torch.tensor([1, 0, 1]), 2).argmax() == 1
 
 
-@pytest.mark.parametrize("config", [PROBE, ADAPTER, replace(ADAPTER, scale=0.0)])
+OTHERS = [
+    replace(config, video=video) for config in (PROBE, ADAPTER) for video in (VICLIP_TINY, INTERNVIDEO_TINY)
+]
+
+
+@pytest.mark.parametrize("config", [PROBE, ADAPTER, replace(ADAPTER, scale=0.0), *OTHERS])
 def test_a_checkpoint_folder_holds_all_of_it(config: Any, tmp_path: Path):
     model: Any = adapter(config) if isinstance(config, AdapterConfig) else build_model(config).eval()
     save_checkpoint(tmp_path, Checkpoint(config, model.state_dict(), ("a", "b", "c")))
@@ -112,11 +121,11 @@ def test_a_checkpoint_folder_holds_all_of_it(config: Any, tmp_path: Path):
     with torch.no_grad():
         torch.testing.assert_close(found.build()(clip), model(clip))
     assert isinstance(found.build(), Backbone)
-    assert not any("text" in name for name in found.state if name != "head.texts")
+    assert not any(name.startswith("video.text.") for name in found.state)
 
 
 def test_configs_are_read_back_from_plain_values():
-    for config in (PROBE, ADAPTER):
+    for config in (PROBE, ADAPTER, *OTHERS):
         assert from_plain(type(config), to_plain(config)) == config
 
 

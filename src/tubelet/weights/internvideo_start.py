@@ -1,0 +1,128 @@
+"""Starting InternVideo's multimodal branch from CLIP or from another one, and a model for questions from it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from tubelet.errors import ConfigError, WeightsError
+from tubelet.models import architecture_of
+from tubelet.models.clip import ClipConfig
+from tubelet.models.internvideo import InternVideoConfig
+from tubelet.models.internvideo_qa import AnswererConfig
+from tubelet.weights.clip_start import Filled, differing
+from tubelet.weights.files import Checkpoint
+from tubelet.weights.rules import listing
+from tubelet.weights.uniformerv2_start import (
+    POSITION,
+    check_encoder,
+    check_shapes,
+    check_tower,
+    from_tower,
+    with_places,
+)
+
+# What neither CLIP nor, in parts, another InternVideo has. A head is of the answers that a run names.
+MAY_BE_FRESH = (
+    "video.fusion.",
+    "video.balance",
+    "text.mask_token",
+    "caption.",
+    "predictor.",
+    "head.",
+)
+PLACES, WORDS = "video.embed.position", "text.embed.position"
+
+
+def fill_internvideo(
+    pretrained: Checkpoint,
+    config: InternVideoConfig | AnswererConfig,
+    state: Mapping[str, Tensor],
+    init: Path,
+) -> Filled:
+    """`state`, a fresh model's, with all that a CLIP, an InternVideo or a model for questions has for it.
+
+    Global blocks, mask token and decoder stay fresh where there are none, and a head for other answers. Of a
+    longer context the first words are kept, and positions in space are resampled for frames of another size.
+    Towers that compute different things, or read shorter texts, are a ConfigError.
+    """
+    found = pretrained.config
+    if isinstance(found, ClipConfig):
+        check_tower(found.image, config.video, init)
+        theirs = from_clip(pretrained.state, config)
+    elif isinstance(found, InternVideoConfig | AnswererConfig):
+        check_encoder(found.video, config.video, init)
+        theirs = dict(pretrained.state)
+        if isinstance(found, AnswererConfig) and head_size(found) != head_size(config):
+            theirs = {key: value for key, value in theirs.items() if not key.startswith("head.fc2.")}
+    else:
+        raise ConfigError(
+            f"{init} holds a {architecture_of(found)}; an InternVideo starts from CLIP or InternVideo"
+        )
+    check_texts(found, config, init)
+    if WORDS in theirs:
+        theirs[WORDS] = theirs[WORDS][: config.text.context_length]
+    remarks: list[str] = []
+    if PLACES in theirs:
+        moved, remarks = with_places({POSITION: theirs[PLACES]}, config.video)
+        theirs[PLACES] = moved[POSITION]
+    check_shapes(theirs, state, init)
+    fresh = [key for key in state if key not in theirs]
+    lacking = [key for key in fresh if not key.startswith(MAY_BE_FRESH) and ".relation" not in key]
+    if lacking:
+        raise WeightsError(f"{init} lacks parts of both towers: {listing(lacking)}")
+    taken = {key: value for key, value in theirs.items() if key in state}
+    unused = groups_of([key for key in theirs if key not in state])
+    return Filled(state={**state, **taken}, fresh=groups_of(fresh), unused=unused, remarks=remarks)
+
+
+def from_clip(clip: Mapping[str, Tensor], config: InternVideoConfig | AnswererConfig) -> dict[str, Tensor]:
+    """CLIP's tensors under the names that they have here."""
+    image = {key.removeprefix("image."): value for key, value in clip.items() if key.startswith("image.")}
+    tower = {
+        key.replace("encoder.", "video.", 1): value for key, value in from_tower(image, config.video).items()
+    }
+    ends = {
+        key.replace("post_norm.", "video_norm.").replace("proj.", "video_proj."): value
+        for key, value in image.items()
+        if key.startswith(("post_norm.", "proj."))
+    }
+    texts = {key: value for key, value in clip.items() if not key.startswith("image.")}
+    return {**tower, **ends, **texts}
+
+
+def check_texts(
+    found: ClipConfig | InternVideoConfig | AnswererConfig,
+    wanted: InternVideoConfig | AnswererConfig,
+    init: Path,
+) -> None:
+    """Raise where text towers of the same shapes compute different things, or words lack positions."""
+    theirs = replace(found.text, context_length=wanted.text.context_length)
+    if theirs != wanted.text:
+        raise ConfigError(
+            f"{init} has the text tower {differing(theirs, wanted.text)}; take another size of model"
+        )
+    if found.text.context_length < wanted.text.context_length:
+        raise ConfigError(
+            f"{init} reads texts of {found.text.context_length} tokens, the recipe's model of "
+            f"{wanted.text.context_length}; set model.text.context_length={found.text.context_length}"
+        )
+
+
+def head_size(config: InternVideoConfig | AnswererConfig) -> int:
+    """How many answers a model chooses from; 0 where it answers no questions."""
+    return config.num_answers if isinstance(config, AnswererConfig) else 0
+
+
+def groups_of(keys: list[str]) -> list[str]:
+    """The parts that tensors belong to, each once and with the number of its tensors.
+
+    >>> groups_of(["video.fusion.query", "video.balance", "caption.text_norm.weight", "caption.text_norm.bias"])
+    ['video.fusion (1 tensors)', 'video.balance (1 tensors)', 'caption (2 tensors)']
+    """
+    counts: dict[str, int] = {}
+    for key in keys:
+        name = ".".join(key.split(".")[: 2 if key.startswith(("video.", "text.")) else 1])
+        counts[name] = counts.get(name, 0) + 1
+    return [f"{name} ({number} tensors)" for name, number in counts.items()]

@@ -1,0 +1,134 @@
+"""`tubelet data check` and `tubelet data prepare` as a user types them."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from tests.data.media_files import write_video, x264
+from tests.test_cli import error_line, tubelet
+from tubelet.cli import resumes
+from tubelet.data.manifest import read_annotations
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    folder = tmp_path / "videos"
+    for name in ("run/a.mp4", "run/b.mp4", "sit/c.mp4"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_video(folder / name, 8 if "b" in name else 6, options=x264(250, 2))
+    return folder
+
+
+def test_a_check_tells_what_there_is_and_what_is_not_good(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    report, bad = tmp_path / "report.csv", tmp_path / "bad.txt"
+    assert tubelet("data", "check", videos, "--out", report, "--quarantine", bad) == 0
+    assert bad.read_text() == ""
+    (videos / "run" / "[red]d.mp4").write_text("<html>")
+    capsys.readouterr()
+    assert tubelet("data", "check", videos, "--out", report, "--quarantine", bad, "--full") == 2
+    printed = capsys.readouterr()
+    assert f"not good: {videos}/run/[red]d.mp4: not a video file this library reads" in printed.err
+    figures = {
+        cells[0].strip(): cells[1].strip()
+        for line in printed.out.splitlines()
+        if len(cells := line.strip("│").split("│")) == 2
+    }
+    assert figures["files"] == "4"
+    assert figures["good"] == "3"
+    assert figures["copies of another file"] == "1"
+    assert figures["frames"] == "20"
+    assert figures["codecs"] == "h264 3"
+    with report.open(newline="") as file:
+        rows = {Path(row["path"]).name: row for row in csv.DictReader(file)}
+    assert [rows[name]["readable"] for name in ("a.mp4", "b.mp4", "c.mp4", "[red]d.mp4")] == [
+        "6",
+        "8",
+        "6",
+        "",
+    ]
+    assert rows["c.mp4"]["duplicate_of"] == str(videos / "run" / "a.mp4")
+    assert [line.split("\t")[0] for line in bad.read_text().splitlines()] == [
+        str(videos / "run" / "[red]d.mp4")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("gone",), "gone: no such file or folder"),
+        (
+            ("videos", "--out", "report.txt"),
+            "report.txt: a report is a table; give a name that ends in .csv or",
+        ),
+        (("videos", "--out", "no/report.csv"), "no/report.csv: its folder does not exist; make it first"),
+        (("videos", "--out", "x.csv", "--quarantine", "x.csv"), "--out and --quarantine both name x.csv"),
+        (("list.csv", "--out", "list.csv"), "--out would write over list.csv"),
+        (("videos", "--workers", "0"), "--workers is 0; it must be at least 1"),
+        (("videos", "--patience", "0"), "--patience is 0; it must be a number of seconds above 0"),
+    ],
+)
+def test_a_mistaken_check_is_one_line(
+    videos: Path,
+    tmp_path: Path,
+    words: tuple[str, ...],
+    says: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.csv").write_text("videos/run/a.mp4 0\n")
+    assert tubelet("data", "check", *words) == 1
+    assert says in error_line(capsys)
+    assert (tmp_path / "list.csv").read_text() == "videos/run/a.mp4 0\n"
+
+
+def test_a_prepared_folder_is_a_data_set_like_the_old_one(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    new = tmp_path / "new"
+    options = ("--short-side", "32", "--keyframe-every", "1", "--preset", "ultrafast")
+    assert tubelet("data", "prepare", videos, new, *options, "--estimate", "1") == 0
+    assert "all 3 would be about" in " ".join(capsys.readouterr().err.split())
+    assert tubelet("data", "prepare", videos, new, *options) == 0
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "2 videos prepared, 1 already there" in printed
+    before, after = read_annotations(videos), read_annotations(new)
+    assert [(s.id, s.label) for s in after.samples] == [(s.id, s.label) for s in before.samples]
+    assert after.classes == before.classes == ["run", "sit"]
+
+
+def test_videos_that_cannot_be_prepared_are_told_and_change_the_exit_code(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (videos / "run" / "a.mp4").write_bytes(b"")
+    assert tubelet("data", "prepare", videos, tmp_path / "new", "--short-side", "32") == 2
+    assert f"not prepared: {videos}/run/a.mp4: the file is empty" in capsys.readouterr().err
+    assert (tmp_path / "new" / "failures.txt").read_text() == f"{videos}/run/a.mp4\tthe file is empty\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--short-side", "255"), "short_side is 255; it must be an even number"),
+        (("--crf", "-1"), "crf is -1; x264 knows 0 (lossless) to 51"),
+        (("--keyframe-every", "0"), "keyframe_every is 0; it must be at least 1"),
+        (("--preset", "quick"), "preset 'quick' does not exist"),
+        (("--estimate", "0"), "--estimate is 0; it must be at least 1 video"),
+    ],
+)
+def test_a_mistaken_preparation_is_one_line_and_makes_no_folder(
+    videos: Path, tmp_path: Path, words: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
+):
+    assert tubelet("data", "prepare", videos, tmp_path / "new", *words) == 1
+    assert says in error_line(capsys)
+    assert not (tmp_path / "new").exists()
+
+
+def test_only_commands_that_remember_promise_to_go_on():
+    assert resumes(["data", "prepare", "old", "new"])
+    assert resumes(["data", "check", "old", "--out=report.csv"])
+    assert not resumes(["data", "check", "old"])
+    assert not resumes(["data"])
