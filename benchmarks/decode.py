@@ -1,12 +1,18 @@
 """Clips of 16 frames decoded per second of CPU time: `python -m benchmarks.decode [--quick]`.
 
-`Video` against PyAV decoding from the start, decord and OpenCV where they are installed, each opening the file
-anew. The videos are rendered here: H.264 of 340 x 256, 300 frames at 30 fps, a key frame every 12 or 250, and
-clips of the synthetic data set. `sparse` spreads the 16 frames over the video, `dense` takes every fourth from
-frame 100 on. CPU time of the whole process, because some decoders start threads, with all of them interleaved.
+`Video` against PyAV decoding from the start, decord, torchcodec and OpenCV where they can be loaded, each opening
+the file anew. `tubelet` has read the file before and finds its index in memory; `first touch` has not. The videos
+are rendered here (`realistic_clips`) and stay in the system's folder for temporary files: H.264 of 340 x 256, 300
+frames at 30 fps, a key frame every 250, 12 or 1; 1920 x 1080, 600 frames; and a clip of the synthetic data set.
+`sparse` spreads the 16 frames over the video, `dense` takes every fourth from a third of it on. CPU time of the
+whole process, because some decoders start threads, with all of them interleaved.
+
+torchcodec needs an FFmpeg of the system; without one: LD_LIBRARY_PATH=FOLDER_OF_ITS_LIBRARIES python -m ...
 """
 
 import importlib
+import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,15 +22,25 @@ from typing import Any
 import av
 import numpy as np
 import torch
-from av.video.stream import VideoStream
 
 from benchmarks import measure
+from benchmarks.realistic_clips import encoded
 from tubelet.data.encode import write_mp4
+from tubelet.data.index_cache import forget
 from tubelet.data.synth import SynthConfig, render_clip
 from tubelet.data.video import Video
 
-ROWS, COLUMNS, LENGTH = 256, 340, 300
-PLANS = {"sparse": [9 + 18 * i for i in range(16)], "dense": [100 + 4 * i for i in range(16)]}
+PLANS = {
+    "sparse": lambda length: [(2 * i + 1) * length // 32 for i in range(16)],
+    "dense": lambda length: [length // 3 + 4 * i for i in range(16)],
+}
+SMALL = {"rows": 256, "columns": 340, "length": 300}
+CLIPS = {
+    "340x256 GOP 250": {**SMALL, "gop": 250},
+    "340x256 GOP 12": {**SMALL, "gop": 12},
+    "340x256 GOP 1": {**SMALL, "gop": 1, "crf": 28},
+    "1080p GOP 250": {"rows": 1080, "columns": 1920, "length": 600, "gop": 250},
+}
 
 
 def main() -> None:
@@ -32,14 +48,20 @@ def main() -> None:
     torch.set_num_threads(1)
     measure.headline("Decoding, CPU milliseconds of the process per clip of 16 frames")
     figures, ratios, rows = {}, {}, []
-    with tempfile.TemporaryDirectory() as folder:
-        for name, (path, plan) in cases(Path(folder)).items():
+    folder = Path(tempfile.gettempdir()) / "tubelet-benchmark-clips"
+    folder.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["TUBELET_INDEX_CACHE"] = cache
+        for name, (path, plan) in cases(folder, small=arguments.quick).items():
             decoders = {key: made(path, plan) for key, made in DECODERS.items() if made is not None}
             differences = {
                 key: largest_difference(decoders["PyAV"](), work()) for key, work in decoders.items()
             }
             taken = measure.take_turns(
-                decoders, rounds=3 if arguments.quick else 15, warmups=1, seconds=process_seconds
+                decoders,
+                rounds=3 if arguments.quick or name.startswith("1080p") else 9,
+                warmups=0 if name.startswith("1080p") else 1,  # each has read it once to be compared
+                seconds=process_seconds,
             )
             figures[name] = {"seconds": measure.medians(taken), "largest difference of a pixel": differences}
             figures[name]["clips/s"] = {key: round(1 / s, 1) for key, s in figures[name]["seconds"].items()}
@@ -56,49 +78,20 @@ def main() -> None:
     measure.finish("decode", figures=figures, ratios=ratios, keep=not arguments.quick)
 
 
-def cases(folder: Path) -> dict[str, tuple[Path, list[int]]]:
+def cases(folder: Path, *, small: bool) -> dict[str, tuple[Path, list[int]]]:
     """Every video with every plan that suits it."""
-    pictures = moving_scene()
     found = {}
-    for gop in (12, 250):
-        path = folder / f"gop{gop}.mp4"
-        encode(path, pictures, gop)
-        found |= {f"340x256 GOP {gop}, {plan}": (path, frames) for plan, frames in PLANS.items()}
+    for name, sizes in CLIPS.items():
+        if small and sizes["rows"] > 256:
+            continue
+        path = folder / f"{name.replace(' ', '-')}.mp4"
+        if not path.exists():
+            encoded(path, **sizes)
+        found |= {f"{name}, {plan}": (path, frames(sizes["length"])) for plan, frames in PLANS.items()}
     config = SynthConfig()
     path = folder / "synth.mp4"
     write_mp4(path, render_clip(config, "train", 0).pixels, fps=config.fps, crf=config.crf, gop=config.gop)
     return {**found, "64x64 synthetic, all 16": (path, list(range(16)))}
-
-
-def moving_scene() -> np.ndarray:
-    """Pictures (frames, rows, columns, 3): a camera over a rough texture, a moving square, sensor noise."""
-    random = np.random.default_rng(0)
-    rows, columns = 2 * ROWS, 2 * COLUMNS
-    frequency = np.hypot(np.fft.fftfreq(rows)[:, None], np.fft.fftfreq(columns)[None])
-    frequency[0, 0] = 1
-    spectrum = np.fft.fft2(random.standard_normal((3, rows, columns))) / frequency
-    texture = np.fft.ifft2(spectrum).real
-    texture = 128 + 40 * texture / texture.std()
-    pictures = np.empty((LENGTH, ROWS, COLUMNS, 3), np.uint8)
-    for t in range(LENGTH):
-        top, left = int(60 + 50 * np.sin(t / 40)), int(100 + 90 * np.sin(t / 65))
-        picture = texture[:, top : top + ROWS, left : left + COLUMNS].transpose(1, 2, 0).copy()
-        picture[80 + t // 4 : 120 + t // 4, t % 300 : t % 300 + 40] = (220, 60, 40)
-        picture += random.normal(0, 3, picture.shape)
-        pictures[t] = picture.clip(0, 255)
-    return pictures
-
-
-def encode(path: Path, pictures: np.ndarray, gop: int) -> None:
-    """As videos on the web are: x264's `medium` preset with its three B-frames."""
-    with av.open(str(path), "w") as container:
-        options = {"preset": "medium", "crf": "23", "g": str(gop), "threads": "1"}
-        stream = container.add_stream("libx264", rate=30, options=options)
-        assert isinstance(stream, VideoStream)
-        stream.height, stream.width, stream.pix_fmt = *pictures.shape[1:3], "yuv420p"
-        for picture in pictures:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode(None))
 
 
 Decoded = Callable[[], np.ndarray]  # (frames, rows, columns, 3)
@@ -106,6 +99,18 @@ Decoded = Callable[[], np.ndarray]  # (frames, rows, columns, 3)
 
 def with_tubelet(path: Path, frames: list[int]) -> Decoded:
     def work() -> np.ndarray:
+        with Video(path) as video:
+            return video.frames(frames).pixels.permute(0, 2, 3, 1).numpy()
+
+    return work
+
+
+def with_tubelet_first(path: Path, frames: list[int]) -> Decoded:
+    """As if the file had never been read: without what is kept of its index."""
+
+    def work() -> np.ndarray:
+        forget()
+        shutil.rmtree(os.environ["TUBELET_INDEX_CACHE"])
         with Video(path) as video:
             return video.frames(frames).pixels.permute(0, 2, 3, 1).numpy()
 
@@ -136,6 +141,15 @@ def with_decord(path: Path, frames: list[int]) -> Decoded:
     return lambda: decord.VideoReader(str(path), num_threads=1).get_batch(frames).asnumpy()
 
 
+def with_torchcodec(path: Path, frames: list[int]) -> Decoded:
+    decoders: Any = importlib.import_module("torchcodec.decoders")
+    return lambda: (
+        decoders.VideoDecoder(str(path), num_ffmpeg_threads=1, dimension_order="NHWC")
+        .get_frames_at(frames)
+        .data.numpy()
+    )
+
+
 def with_opencv(path: Path, frames: list[int]) -> Decoded:
     cv2: Any = importlib.import_module("cv2")
     cv2.setNumThreads(1)
@@ -158,15 +172,17 @@ def with_opencv(path: Path, frames: list[int]) -> Decoded:
 def installed(module: str) -> bool:
     try:
         importlib.import_module(module)
-    except ImportError:
+    except (ImportError, OSError, RuntimeError):  # torchcodec without an FFmpeg
         return False
     return True
 
 
 DECODERS: dict[str, Callable[[Path, list[int]], Decoded] | None] = {
     "tubelet": with_tubelet,
+    "first touch": with_tubelet_first,
     "PyAV": with_pyav,
     "decord": with_decord if installed("decord") else None,
+    "torchcodec": with_torchcodec if installed("torchcodec.decoders") else None,
     "OpenCV": with_opencv if installed("cv2") else None,
 }
 

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from benchmarks import measure
-from benchmarks.decode import encode, moving_scene
+from benchmarks.moving_scene import encode, moving_scene
 from tubelet.data.batch import ClipBatch
 from tubelet.data.datasets import Transform, VideoDataset
 from tubelet.data.encode import Encoding

@@ -25,11 +25,16 @@ PACKAGES = ("torch", "transformers", "av", "decord", "opencv-python-headless", "
 
 def options(description: str | None) -> argparse.Namespace:
     """The command line that all benchmarks have."""
+    return parser(description).parse_args()
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """What reads that command line, for a benchmark that has more of its own."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument(
         "--quick", action="store_true", help="small sizes, to see that it runs; writes no file"
     )
-    return parser.parse_args()
+    return parser
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from benchmarks import measure
-from benchmarks.decode import PLANS, encode, moving_scene, process_seconds, with_tubelet
+from benchmarks.decode import process_seconds, with_tubelet
+from benchmarks.moving_scene import PLANS, encode, moving_scene
 from tubelet.data.encode import Encoding
 from tubelet.data.prepare_video import Preparation, prepare_video
 from tubelet.data.resize import resize

@@ -1,5 +1,6 @@
 """Options and settings that every test shares."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure() -> None:
     # Also for fixtures of whole modules, which are made before `one_thread` runs.
     torch.set_num_threads(1)
+    os.environ["TUBELET_INDEX_CACHE"] = ""  # no files in the home of whoever runs the tests
 
 
 @pytest.fixture(autouse=True)

@@ -200,7 +200,7 @@ def test_a_model_is_asked_for_and_has_to_know_words(
     assert "`tubelet convert FILE FOLDER` makes one" in error_line(capsys)
     save_checkpoint(tmp_path, checkpoint(CLASSIFIER, ("left", "right"), INPUT))
     assert tubelet("classify", video, "--model", tmp_path, "--labels", "run") == 1
-    assert "has no text tower" in error_line(capsys)
+    assert "compares no videos with words of yours" in error_line(capsys)
 
 
 def test_one_unreadable_video_does_not_stop_the_others(

@@ -93,6 +93,11 @@ def test_nothing_that_is_there_is_written_over(tmp_path: Path, capsys: pytest.Ca
         assert tubelet("average", tuned, start, place) == 1
         assert f"{place} is there already" in error_line(capsys)
     assert (tuned / "model.safetensors").read_bytes() == before
+    (tmp_path / "new.unfinished").mkdir()
+    (tmp_path / "new.unfinished" / "thesis.txt").write_text("mine")
+    assert tubelet("average", tuned, start, tmp_path / "new") == 1
+    assert "new.unfinished is there already: remove it if" in error_line(capsys)
+    assert (tmp_path / "new.unfinished" / "thesis.txt").read_text() == "mine"
     (tmp_path / "empty").mkdir()
     assert tubelet("average", tuned, start, tmp_path / "empty") == 0
     assert read_checkpoint(tmp_path / "empty").config == INTERNVIDEO

@@ -22,6 +22,7 @@ from tubelet.models.internvideo_qa import AnswererConfig
 from tubelet.models.uniformerv2 import ClassifierConfig, EncoderConfig
 from tubelet.weights.convert import export
 from tubelet.weights.files import Checkpoint, read_checkpoint, save_checkpoint
+from tubelet.weights.uniformerv2 import published_input
 
 # Heads of published towers have 64 channels, which is how a file without settings is read.
 TEXT = replace(XCLIP_TINY.text, dim=64, num_heads=1, embed_dim=64)
@@ -110,6 +111,31 @@ def test_feeding_otherwise_than_the_card_says_is_told_once(
     assert capsys.readouterr().err.count(told) == 1
     tubelet(*judged)
     assert "fed otherwise" not in capsys.readouterr().err
+
+
+def test_names_of_classes_survive_a_layout_that_has_no_room_for_them(
+    uniformerv2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(label_set("k400")))  # not in the order in which published heads have them
+    assert tubelet("convert", uniformerv2, tmp_path / "ours", "--labels", names) == 0
+    assert tubelet("convert", tmp_path / "ours", tmp_path / "theirs", "--to", "official") == 0
+    assert "no room for the names of classes; --labels" in capsys.readouterr().out
+    back = ("--labels", tmp_path / "theirs" / "labels.txt")
+    assert tubelet("convert", tmp_path / "theirs" / "checkpoint.pth", tmp_path / "back", *back) == 0
+    assert load(tmp_path / "back").labels == load(tmp_path / "ours").labels == label_set("k400")
+
+
+def test_a_model_whose_classes_have_no_names_is_judged_with_a_word(
+    motions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    config = replace(UNIFORMERV2, num_classes=2)
+    state = build_model(config).state_dict()
+    for labels, told in (((), True), (tuple(read_annotations(motions, "test").classes or ()), False)):
+        folder = tmp_path / str(told)
+        save_checkpoint(folder, Checkpoint(config, state, labels, {"input": published_input(config)}))
+        assert tubelet("evaluate", folder, "--data", motions, "--clips", 1, "--crops", 1) == 0
+        assert ("taken to be the data's in this order" in capsys.readouterr().err) == told
 
 
 def test_words_of_ones_own_are_scored(model: Path, video: str, capsys: pytest.CaptureFixture[str]):
@@ -216,5 +242,6 @@ def test_all_families_are_listed_with_what_they_are_for(capsys: pytest.CaptureFi
         "viclip_l14": "video + text",
         "internvideo_mm_b16_caption": "video + text",
         "internvideo_qa_l14": "questions",
+        "cross_model_nano": "classifier",
     }
     assert all(kind in rows[name] for name, kind in kinds.items())

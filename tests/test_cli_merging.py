@@ -106,7 +106,12 @@ def test_the_report_says_what_was_left_out_and_why(merged: Path):
     }
     report = json.loads((merged / "report.json").read_text())
     assert report["merged"] == {"classes": 2, "train": 10, "val": 0, "test": 2}
-    assert report["sets"]["second"] == {"classes": 2, "read": {"train": 7}, "kept": {"train": 3}}
+    assert report["sets"]["second"] == {
+        "classes": 2,
+        "read": {"train": 7},
+        "with_id": 1,
+        "kept": {"train": 3},
+    }
     assert report["left_out"] == {
         "copy, by bytes": 1,
         "copy, by id": 1,
@@ -159,6 +164,34 @@ def test_found_synonyms_are_written_decided_on_and_given_back(
     assert "merged unseen: MovingRight -> moving right (spelling)" in capsys.readouterr().err
     assert tubelet("data", "synonyms", *pair, "--out", file) == 1
     assert "is there already, and may hold decisions" in error_line(capsys)
+
+
+def test_classes_are_compared_of_tables_and_not_their_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "a.csv").write_text("path,label,split\na.mp4,run fast,train\nb.mp4,jump,val\n")
+    (tmp_path / "b.csv").write_text(
+        "label,youtube_id,time_start,time_end,split\nrunning fast,abc,0,10,train\n"
+    )
+    (tmp_path / "numbers.csv").write_text("a.mp4,0\nb.mp4,1\n")
+    pair = (tmp_path / "a.csv", tmp_path / "b.csv")
+    assert tubelet("data", "synonyms", *pair, "--out", tmp_path / "s.txt") == 0
+    assert "1 proposals for the 3 different classes of 2 sets" in capsys.readouterr().out
+    assert "? running fast -> run fast" in (tmp_path / "s.txt").read_text()
+    assert tubelet("data", "synonyms", pair[0], tmp_path / "numbers.csv", "--out", tmp_path / "t.txt") == 1
+    assert "its classes have numbers and no names" in error_line(capsys)
+    assert tubelet("data", "synonyms", *pair, "--out", tmp_path / "gone" / "s.txt") == 1
+    assert "there is no folder" in error_line(capsys)
+
+
+def test_a_rule_that_finds_no_id_is_told(sets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    pair = (sets / "first", sets / "second", "--content", "none", "--synonyms", sets / "synonyms.txt")
+    assert tubelet("data", "merge", *pair, "--ids", "second=v_(?P<id>x+)", "--out", tmp_path / "out") == 0
+    assert "note: no video of second has an id by --ids v_(?P<id>x+)" in capsys.readouterr().err
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [report["sets"][name]["with_id"] for name in ("first", "second")] == [1, 0]
+    assert tubelet("data", "merge", *pair, "--ids", "none", "--out", tmp_path / "none") == 0
+    assert "has an id" not in capsys.readouterr().err
 
 
 def test_label_sets_are_compared_without_any_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -68,6 +68,12 @@ def test_a_check_tells_what_there_is_and_what_is_not_good(
         (("list.csv", "--out", "list.csv"), "--out would write over list.csv"),
         (("videos", "--workers", "0"), "--workers is 0; it must be at least 1"),
         (("videos", "--patience", "0"), "--patience is 0; it must be a number of seconds above 0"),
+        (
+            ("videos", "--patience", "inf"),
+            "--patience is inf; it must be a number of seconds above 0 and up to",
+        ),
+        (("videos", "--out", "folder.csv"), "folder.csv: is a folder; name a file"),
+        (("videos", "--quarantine", "folder.csv"), "folder.csv: is a folder; name a file"),
     ],
 )
 def test_a_mistaken_check_is_one_line(
@@ -80,6 +86,7 @@ def test_a_mistaken_check_is_one_line(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "list.csv").write_text("videos/run/a.mp4 0\n")
+    (tmp_path / "folder.csv").mkdir()
     assert tubelet("data", "check", *words) == 1
     assert says in error_line(capsys)
     assert (tmp_path / "list.csv").read_text() == "videos/run/a.mp4 0\n"
@@ -109,9 +116,26 @@ def test_videos_that_cannot_be_prepared_are_told_and_change_the_exit_code(
     assert (tmp_path / "new" / "failures.txt").read_text() == f"{videos}/run/a.mp4\tthe file is empty\n"
 
 
+def test_videos_that_a_check_found_bad_can_be_left_out(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    (videos / "run" / "a.mp4").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    assert tubelet("data", "check", "videos", "--quarantine", "bad.txt") == 2
+    monkeypatch.chdir(videos)
+    capsys.readouterr()
+    options = ("--skip", tmp_path / "bad.txt", "--short-side", "32")
+    assert tubelet("data", "prepare", videos, tmp_path / "new", *options) == 0
+    printed = " ".join(capsys.readouterr().err.split())
+    assert f"left out: 1 of 3 videos, which {tmp_path}/bad.txt names" in printed
+    assert [sample.id for sample in read_annotations(tmp_path / "new").samples] == ["run/b.mp4", "sit/c.mp4"]
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (("--skip", "gone.txt"), "gone.txt: cannot be read (No such file or directory)"),
+        (("--skip", __file__), "has none of the"),
         (("--short-side", "255"), "short_side is 255; it must be an even number"),
         (("--crf", "-1"), "crf is -1; x264 knows 0 (lossless) to 51"),
         (("--keyframe-every", "0"), "keyframe_every is 0; it must be at least 1"),

@@ -9,8 +9,9 @@ import pytest
 
 from tests.data.media_files import write_video
 from tubelet.data import check
-from tubelet.data.check import check_videos, failing, shared_between_lists, write_quarantine, write_report
+from tubelet.data.check import check_videos, failing, shared_between_lists, write_report
 from tubelet.data.journal import Journal
+from tubelet.data.quarantine import write_quarantine
 from tubelet.errors import ConfigError
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tubelet.data.dataset_parts import dataset_parts, splits_of
+from tubelet.data.dataset_parts import dataset_parts, splits_of, without
 from tubelet.errors import DataError
 
 
@@ -34,6 +34,36 @@ def test_without_lists_it_is_all_videos_below(tmp_path: Path):
     (part,) = dataset_parts(tmp_path)
     assert part.name == ""
     assert [sample.id for sample in part.samples] == ["b.webm", "train/run/a.mp4"]
+
+
+def test_folders_called_as_splits_are_splits(tmp_path: Path):
+    touch(*(tmp_path / name for name in ("train/run/a.mp4", "test/run/a.mp4", "other/b.mp4")))
+    assert splits_of(dataset_parts(tmp_path)) == {
+        str(tmp_path / "other/b.mp4"): "",
+        str(tmp_path / "test/run/a.mp4"): "test",
+        str(tmp_path / "train/run/a.mp4"): "train",
+    }
+    # Here it is a class.
+    touch(tmp_path / "classes" / "test" / "a.mp4")
+    assert list(splits_of(dataset_parts(tmp_path / "classes")).values()) == [""]
+
+
+def test_parts_without_some_videos_keep_everything_else(tmp_path: Path):
+    (tmp_path / "train.csv").write_text("path,label,split\na.mp4,x,\nb.mp4,y,val\na.mp4,z,val\n")
+    touch(tmp_path / "videos" / "train" / "a.mp4", tmp_path / "videos" / "val" / "b.mp4")
+    (table,) = without(dataset_parts(tmp_path), frozenset([str(tmp_path / "a.mp4")]))
+    assert table.rows is not None
+    assert ([row.video for row in table.rows], table.splits) == (["b.mp4"], ["val"])
+    bad = frozenset([str(tmp_path / "videos" / "train" / "a.mp4")])
+    parts = without(dataset_parts(tmp_path / "videos"), bad)
+    assert splits_of(parts) == {str(tmp_path / "videos" / "val" / "b.mp4"): "val"}
+
+
+def test_tables_have_the_names_of_a_classes_txt_beside_them(tmp_path: Path):
+    (tmp_path / "train.csv").write_text("path,label,split\na.mp4,b,train\n")
+    (tmp_path / "classes.txt").write_text("b\na\n")
+    (part,) = dataset_parts(tmp_path)
+    assert part.classes == ["b", "a"]
 
 
 def test_pictures_count_where_there_are_no_videos(tmp_path: Path):

@@ -88,3 +88,7 @@ def test_names_that_a_line_cannot_hold_are_refused(tmp_path: Path):
     proposals = find_synonyms({"a": ["# hug"], "b": ["hug"]})
     with pytest.raises(DataError, match=r"'# hug'.*\.toml"):
         write_proposals(tmp_path / "s.txt", proposals, Synonyms())
+    known = Synonyms(everywhere={"a -> b": "c"})
+    with pytest.raises(DataError, match=r"'a -> b'.*\.toml"):
+        write_proposals(tmp_path / "s.txt", [], known)
+    assert not (tmp_path / "s.txt").exists()

@@ -19,7 +19,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sources(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The same pictures in every form that has a reader of its own."""
     folder = tmp_path_factory.mktemp("forms")
-    write_picture(folder / "1.png", moving_pictures(1)[0])
+    for number in range(1, 5):
+        write_picture(folder / f"{number}.png", moving_pictures(1)[0])
     write_video(folder / "raw.h264", 4, options=x264(4, 0))
     return {"file": clip, "folder": folder, "picture": folder / "1.png", "counted": folder / "raw.h264"}
 
@@ -47,7 +48,7 @@ def test_bytes_handed_out_at_once_are_bounded(sources: dict[str, Path], form: st
             video.frames([0, 0, 0])
 
 
-@pytest.mark.parametrize("form", ["file", "counted"])
+@pytest.mark.parametrize("form", ["file", "counted", "folder"])
 def test_frames_of_a_video_are_bounded(sources: dict[str, Path], form: str):
     with pytest.raises(VideoError, match=r"has over 3 frames.*limits: frames"):
         len(Video(sources[form], limits=Limits(frames=3)))
@@ -71,3 +72,14 @@ def test_a_limit_is_above_nothing(name: str):
 
 def test_strangers_get_less_time():
     assert UNTRUSTED.seconds < Limits().seconds
+
+
+def test_a_jpeg_beyond_all_size_is_called_too_large(tmp_path: Path):
+    path = write_video(tmp_path / "a.avi", 4, codec="mjpeg", pix_fmt="yuvj420p")
+    data = bytearray(path.read_bytes())
+    start = -1
+    while (start := data.find(b"\xff\xc0", start + 1)) >= 0:
+        data[start + 5 : start + 9] = b"\xea\x60\xea\x60"
+    path.write_bytes(data)
+    with pytest.raises(VideoError, match=r"its 60000 x 60000 pixels are too many; .*\(limits: pixels\)"):
+        Video(path).frames([0])

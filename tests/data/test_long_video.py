@@ -12,7 +12,7 @@ from tests.data.media_files import write_video
 from tubelet.data.batch import Failure, LoadedVideo
 from tubelet.data.datasets import FrameCache, VideoDataset
 from tubelet.data.input_spec import InputSpec
-from tubelet.data.long_video import cut_windows, frames_within, test_frames, time_windows
+from tubelet.data.long_video import cut_windows, frames_within, steps, test_frames, time_windows
 from tubelet.data.sample import Sample
 from tubelet.data.video import Video
 from tubelet.errors import ConfigError, VideoError
@@ -129,9 +129,71 @@ def test_clips_that_are_drawn_are_those_of_a_list_of_the_video_alone(long: Path)
     [
         ({"window_seconds": 0.0}, r"window_seconds is 0\.0"),
         ({"window_seconds": 2.0, "window_hop": -1.0}, r"window_hop is -1\.0"),
+        ({"fps": 0.0}, r"fps is 0\.0; it must be a number of frames per second above 0"),
         ({"window_hop": 1.0}, "there are no windows; set window_seconds"),
     ],
 )
 def test_windows_of_nonsense_are_refused(setting: dict, message: str):
     with pytest.raises(ConfigError, match=message):
         InputSpec(**setting)
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One second of 20 frames, then three of 2 frames each."""
+    times = [50 * i for i in range(20)] + [1000 + 500 * i for i in range(6)]
+    return write_video(tmp_path_factory.mktemp("uneven") / "uneven.mkv", len(times), times=times)
+
+
+def test_at_a_steady_rate_steps_of_that_rate_are_the_frames(long: Path):
+    with Video(long) as video:
+        assert steps(video, None).tolist() == list(range(50))
+        assert steps(video, 10.0).tolist() == list(range(50))
+        assert steps(video, 5.0).tolist() == list(range(0, 50, 2))
+        assert steps(video, 20.0).tolist() == [i // 2 for i in range(100)]
+        assert steps(video, 0.01).tolist() == [0]
+        assert steps(video, 10.0, num_frames=7).tolist() == list(range(7))
+        for window in ((0.0, 2.0), (1.5, 3.5), (3.0, 9.0)):
+            assert steps(video, 10.0, window).tolist() == list(frames_within(video, window))
+
+
+def test_steps_of_time_skip_in_fast_passages_and_repeat_in_slow_ones(uneven: Path):
+    with Video(uneven) as video:
+        assert steps(video, 4.0).tolist()[:8] == [0, 5, 10, 15, 20, 20, 21, 21]
+        assert steps(video, 4.0, (1.0, 2.0)).tolist()[:4] == [20, 20, 21, 21]
+        with pytest.raises(VideoError, match=r"frames per second are 3\d+ frames, and at most 1048576 are"):
+            steps(video, 1e8)
+
+
+@given(fps=st.floats(0.5, 200), start=st.floats(0, 3), length=st.floats(0.6, 5))
+def test_steps_of_a_window_stay_in_it_and_never_go_back(
+    uneven: Path, fps: float, start: float, length: float
+):
+    window = (start, start + length)
+    with Video(uneven) as video:
+        counted = steps(video, fps, window)
+        inside = frames_within(video, window)
+    assert inside.start <= int(counted[0]) <= int(counted[-1]) < inside.stop
+    assert bool((counted.diff() >= 0).all())
+
+
+def test_training_and_tests_see_a_video_at_the_rate_of_the_spec(uneven: Path):
+    spec = replace(
+        SPEC, fps=4.0, window_seconds=None, window_hop=None, sampling="dense", stride=1, num_frames=8
+    )
+    with Video(uneven) as video:
+        counted = steps(video, 4.0)
+        assert set(test_frames(video, spec).flatten().tolist()) <= set(counted.tolist())
+        expected = video.frames(counted[spec.test_plan()(len(counted), None)[0]]).pixels
+    dataset = VideoDataset(
+        samples=[Sample(path=str(uneven), label=0, id="uneven")],
+        plan=spec.test_plan(),
+        transform=lambda pixels, _: pixels[..., :48].transpose(0, 1)[None],
+        random=False,
+        fps=spec.fps,
+    )
+    for cache in (None, FrameCache(max_bytes=10**8)):
+        for _ in range(2):
+            item = replace(dataset, cache=cache)[0, 0]
+            assert isinstance(item, LoadedVideo)
+            assert torch.equal(item.pixels[0].transpose(0, 1), expected[..., :48])

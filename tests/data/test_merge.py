@@ -237,7 +237,7 @@ def test_settings_check_themselves():
 
 
 def test_a_copy_of_what_is_held_out_is_held_out_too(clips: list[torch.Tensor], tmp_path: Path):
-    # What judges was encoded otherwise; the same video by its id is a copy of one without an id, in train and val.
+    # What judges was encoded otherwise; a train video has its id, and files without an id have the bytes of that.
     names = [f"abcdefghijk_0000{i}0_0000{i}9.mp4" for i in (1, 2)]
     judges = write_set(
         tmp_path / "a",

@@ -83,32 +83,37 @@ def test_the_same_call_does_only_what_is_missing(tmp_path: Path, source: Path):
     assert (out / "failures.txt").read_text() == ""
 
 
+def prepare_alone(parts: list[Part], source: Path, out: Path) -> None:
+    """Without children, which would have to import everything; how those end `test_child_pool` tells."""
+    room.work_apart = lambda work, items, **_: ((item, work(item, lambda: None)) for item in items)  # pyright: ignore[reportAttributeAccessIssue]
+    prepare_dataset(parts, source, out, FAST)
+
+
 def test_a_killed_preparation_goes_on(tmp_path: Path):
     source, out = tmp_path / "old", tmp_path / "new"
     source.mkdir()
-    for name in range(6):
-        write_video(source / f"{name}.mp4", 40, options=x264(250, 2))
-    parts = dataset_parts(source)
-    process = worker_context().Process(target=prepare_dataset, args=(parts, source, out, FAST))
+    for name in range(5):
+        write_video(source / f"{name}.mp4", 30, options=x264(250, 2))
+    process = worker_context().Process(target=prepare_alone, args=(dataset_parts(source), source, out))
     process.start()
     journal = out / "prepared.jsonl"
     while not (journal.exists() and journal.read_bytes().count(b"\n") >= 2):
         time.sleep(0.002)
     process.kill()
     process.join()
-    (out / ".5.mp4.123.tmp").write_bytes(b"left over")
+    (out / ".4.mp4.123.tmp").write_bytes(b"left over")
     done = [json.loads(line)["name"] for line in journal.read_text().splitlines()]
     times = {name: (out / name).stat().st_mtime_ns for name in done}
     summary = run(source, out)
     assert summary.num_kept >= 2
-    assert summary.num_kept + summary.num_written == 6
+    assert summary.num_kept + summary.num_written == 5
     assert {name: (out / name).stat().st_mtime_ns for name in done} == times
     assert sorted(file.name for file in out.iterdir() if file.name != "prepare.json") == [
-        *(f"{name}.mp4" for name in range(6)),
+        *(f"{name}.mp4" for name in range(5)),
         "failures.txt",
         "prepared.jsonl",
     ]
-    assert all(examine(str(out / f"{name}.mp4"), full=True).readable == 40 for name in range(6))
+    assert all(examine(str(out / f"{name}.mp4"), full=True).readable == 30 for name in range(5))
 
 
 def test_a_sample_tells_what_all_would_take_and_counts_later(tmp_path: Path):
@@ -278,6 +283,20 @@ def test_tables_keep_what_they_say_of_each_video(tmp_path: Path, ending: str):
     assert part.rows is not None
     named = [replace(row, video=row.video.replace(".avi", ".mp4")) for row in said[:3]]
     assert [replace(row, where="", folder=None) for row in part.rows] == named
+
+
+def test_tables_keep_the_order_of_classes_and_the_answers_beside_them(tmp_path: Path):
+    source = tmp_path / "old"
+    source.mkdir()
+    write_video(source / "a.mp4", 2)
+    (source / "train.csv").write_text("path,label,split\na.mp4,ant,train\n")
+    (source / "val.csv").write_text("path,question,answer\na.mp4,what?,an ant\n")
+    (source / "classes.txt").write_text("zebra\nant\n")
+    (source / "answers.txt").write_text("A zebra\nAn ant\n")
+    run(source, tmp_path / "new")
+    assert read_annotations(tmp_path / "new").classes == ["zebra", "ant"]
+    assert read_annotations(tmp_path / "new").samples[0].label == 1
+    assert (tmp_path / "new" / "answers.txt").read_text() == "A zebra\nAn ant\n"
 
 
 def test_no_two_videos_share_a_place(tmp_path: Path):

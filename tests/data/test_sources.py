@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tests.data.media_files import decode_all, moving_pictures, write_picture, write_video, x264
-from tubelet.data.sources import printable
+from tubelet.data.sources import OPEN_FILES, printable
 from tubelet.data.video import Video
 from tubelet.errors import ConfigError, VideoError
 
@@ -159,3 +159,30 @@ def test_other_protocols_are_never_read(address: str):
 def test_a_frame_rate_is_above_nothing():
     with pytest.raises(ConfigError, match=r"fps is 0\.0; a frame rate is above 0"):
         Video("clip.mp4", fps=0.0)
+
+
+@pytest.mark.skipif(not Path(OPEN_FILES).is_dir(), reason="only Linux lets an open file be opened again")
+@pytest.mark.parametrize("name", ["clip.mp4", "raw.h264", "many.avi"])
+@pytest.mark.parametrize("untrusted", [False, True])
+def test_what_becomes_of_a_name_changes_nothing_for_an_open_video(name: str, untrusted: bool, tmp_path: Path):
+    path = write_video(tmp_path / name, NUM_FRAMES, options=x264(6, 2))
+    expected = decode_all(path)
+    with Video(path, untrusted=untrusted) as video:
+        assert len(video) == NUM_FRAMES
+        path.unlink()
+        assert torch.equal(video.frames([9, 2]).pixels, expected[[9, 2]])
+        write_video(tmp_path / name, NUM_FRAMES, codec="libx264", options=x264(1, 0), height=64, width=48)
+        assert torch.equal(
+            video.frames([1, 8]).pixels, expected[[1, 8]]
+        )  # raw streams are opened anew for it
+    assert (video.height, video.width) == (64, 48)  # a closed one is opened by its name
+    video.close()
+
+
+@pytest.mark.skipif(not Path(OPEN_FILES).is_dir(), reason="only Linux lists open files")
+def test_videos_let_go_of_their_files(clip: Path):
+    before = len(list(Path(OPEN_FILES).iterdir()))
+    for _ in range(5):
+        with Video(clip) as video:
+            video.frames([3])
+    assert len(list(Path(OPEN_FILES).iterdir())) == before

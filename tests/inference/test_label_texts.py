@@ -138,7 +138,7 @@ def test_texts_belong_to_the_model_that_embedded_them(tmp_path: Path):
 
 def test_a_model_without_words_says_so(tmp_path: Path):
     save_checkpoint(tmp_path / "mae", checkpoint(CLASSIFIER, ("left", "right"), INPUT))
-    with pytest.raises(ConfigError, match=r"VideoMAEClassifier\) has no text tower"):
+    with pytest.raises(ConfigError, match=r"VideoMAEClassifier\) compares no videos with words"):
         label_texts(load(tmp_path / "mae"), ["run"])
     clip = ClipConfig(image=XCLIP_TINY.image, text=XCLIP_TINY.text)
     save_checkpoint(tmp_path / "clip", checkpoint(clip))

@@ -126,6 +126,7 @@ def test_half_precision_runs():
         ({"depth": 0}, "depth is 0; a caption decoder needs at least 1"),
         ({"num_queries": 0}, "num_queries is 0"),
         ({"num_heads": 0}, "num_heads is 0"),
+        ({"mlp_ratio": 0.0}, r"mlp_ratio is 0\.0"),
     ],
 )
 def test_configs_that_make_no_decoder_are_refused(changes: dict[str, Any], message: str):

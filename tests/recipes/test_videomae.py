@@ -29,6 +29,7 @@ FINETUNING = [
     ("finetune_ssv2", "base", 384, 2, 30, 7.5e-4, 0.75, 0.1, 0.0, 1e-6, 2, 174),
     ("finetune_ssv2_800", None, 512, 1, 50, 1e-3, 0.75, 0.1, 0.0, 1e-6, 2, 174),
     ("finetune_ucf101", None, 128, 2, 100, 2.5e-4, 0.7, 0.2, 0.5, 1e-5, 5, 101),
+    ("k710", None, 512, 2, 40, 2e-3, 0.8, 0.2, 0.5, 1e-5, 7, 710),
 ]
 
 
@@ -76,6 +77,19 @@ def test_fine_tuning_figures_are_the_published_ones(row: tuple):
     assert isinstance(config, ClassifierConfig)
     assert (config.encoder.drop_path, config.dropout, config.num_classes) == (drop_path, dropout, classes)
     assert config.head_init_scale == 0.001
+
+
+@pytest.mark.parametrize("classes", [400, 600, 700])
+def test_each_kinetics_is_learned_in_three_epochs_after_k710(classes: int):
+    merged, recipe = (
+        recipe_of("k710", None),
+        find_recipe("videomae.finetune_after_k710", [f"classes={classes}"]),
+    )
+    optim = recipe.optim
+    assert (optim.epochs, optim.warmup_epochs, optim.lr, optim.min_lr) == (3, 1, 2e-6, 1e-6)
+    assert (optim.layer_decay, optim.batch_size) == (0.8, merged.optim.batch_size)
+    assert (model_config(recipe).num_classes, recipe.input) == (classes, merged.input)
+    assert model_config(recipe).encoder == model_config(merged).encoder
 
 
 def test_something_something_is_sampled_in_segments_and_never_flipped():

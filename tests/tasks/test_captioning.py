@@ -4,6 +4,7 @@ import multiprocessing
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from tubelet.tasks.task import Task
 WORLD = 2
 
 
-def task(seed: int = 0, config: InternVideoConfig = TINY, **weights: float) -> Captioning:
+def task(seed: int = 0, config: InternVideoConfig = TINY, **weights: Any) -> Captioning:
     torch.manual_seed(0)
     video = replace(config.video, global_dropout=0.0)
     model = InternVideo(replace(config, video=video))

@@ -11,7 +11,7 @@ from tubelet.data.splits import Splits, find_splits
 from tubelet.errors import ConfigError
 from tubelet.recipes import find_recipe
 from tubelet.train.build import model_config
-from tubelet.train.claim import CLAIM, claim_folder, digest, drops
+from tubelet.train.claim import CLAIM, by_forward_pass, claim_folder, digest
 
 RECIPE = finetuning()
 
@@ -81,10 +81,15 @@ def test_the_forward_pass_matters_only_where_clips_are_mixed_or_dropped_in_it(sp
 
 def test_dropout_counts_whatever_part_of_a_model_has_it():
     nano = find_recipe("uniformerv2.train_nano")
-    assert not drops(model_config(nano))
+    plain = replace(nano, overrides=("encoder.local_relations=0",))
+    assert not by_forward_pass(model_config(plain))
     for setting in ("head_dropout=0.1", "encoder.global_dropout=0.1", "encoder.global_drop_path=0.1"):
-        assert drops(model_config(replace(nano, overrides=(setting,))))
-    assert drops(model_config(find_recipe("cross_model.k400")))
+        assert by_forward_pass(model_config(replace(plain, overrides=(*plain.overrides, setting))))
+    assert by_forward_pass(model_config(find_recipe("cross_model.k400")))
+
+
+def test_batch_norms_of_relations_make_the_forward_pass_matter():
+    assert by_forward_pass(model_config(find_recipe("uniformerv2.train_nano")))
 
 
 def test_a_folder_with_nothing_worth_keeping_is_claimed_anew(splits: Splits, tmp_path: Path):

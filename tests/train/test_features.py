@@ -1,5 +1,6 @@
 """Runs that keep what a frozen backbone makes of clips."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,12 @@ import torch
 
 from tests.tiny import finetuning
 from tests.train.test_run import go
-from tubelet.errors import ConfigError
+from tubelet.data.splits import find_splits
+from tubelet.errors import ConfigError, DataError
 from tubelet.models.clip import FrameEmbed
 from tubelet.recipes import Recipe, find_recipe
+from tubelet.train.build import model_config
+from tubelet.train.features import clip_bytes, clips_seen
 from tubelet.weights.files import read_checkpoint
 
 
@@ -24,6 +28,7 @@ def frozen(*assignments: str) -> Recipe:
             "model.encoder.local_relations=0",
             "model.encoder.global_layers=[0, 1]",
             "model.encoder.patch_size=16",
+            "input.num_frames=2",
             "augment.randaugment=rand-m7-n4-mstd0.5-inc1",
             "augment.draws=2",
             "optim.batch_size=4",
@@ -70,6 +75,27 @@ def test_features_that_would_not_recur_are_not_kept(
     with pytest.raises(ConfigError, match=message):
         go(recipe, motions, tmp_path / "run", keep_features=tmp_path / "features")
     assert not (tmp_path / "run").exists()
+
+
+def test_features_that_no_disk_could_hold_are_refused_before_the_first_step(
+    motions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(DataError, match=r"clips of this run take 0\.0 GB, and .* has room for 0\.0 GB"):
+        go(frozen(), motions, tmp_path / "run", keep_features=tmp_path / "features")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_clip_takes_what_its_file_does(motions: Path, tmp_path: Path):
+    recipe = frozen("optim.epochs=1", "augment.draws=1", "optim.warmup_epochs=0")
+    go(recipe, motions, tmp_path / "run", keep_features=tmp_path / "features")
+    files = [path.stat().st_size for path in (tmp_path / "features").iterdir()]
+    config = model_config(recipe).encoder
+    # Beside the tokens of global layers a file has the class token, and a head.
+    assert 0 < files[0] - clip_bytes(config, 4) < 1000
+    splits = find_splits(motions)
+    assert clips_seen(recipe, splits) == len(files) + len(splits.val)  # nobody looks at those after one epoch
 
 
 def test_no_draws_at_all_are_refused():

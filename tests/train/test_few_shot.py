@@ -54,6 +54,13 @@ def test_a_test_split_judges_where_there_is_one(motions: Path):
     assert len(data.splits.train) == 4
 
 
+def test_a_split_that_does_not_judge_may_be_empty(motions: Path, tmp_path: Path):
+    data = tmp_path / "data"
+    shutil.copytree(motions, data)
+    (data / "val.csv").write_text("")
+    assert few_shot_data(data, 2).splits.note.startswith("the test split")
+
+
 def test_lists_are_read_back_as_the_same_videos_and_classes(own: Path, tmp_path: Path):
     splits = few_shot_data(own, 3).splits
     found = find_splits(write_lists(tmp_path / "lists", splits))

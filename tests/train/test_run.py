@@ -212,7 +212,7 @@ def test_pre_training_then_fine_tuning(motions: Path, tmp_path: Path):
     assert pretrained.test is None
     assert pretrained.metrics["loss"] > 0
     text = StringIO()
-    calm = ("optim.epochs=1", "optim.lr=1e-9")
+    calm = ("optim.epochs=1", "optim.lr=1e-9", "input.std=[0.25, 0.25, 0.25]")
     go(
         finetuning(*calm),
         motions,
@@ -221,6 +221,7 @@ def test_pre_training_then_fine_tuning(motions: Path, tmp_path: Path):
         console=Console(file=text, width=1000),
     )
     assert "new: pool_norm.weight, pool_norm.bias, head.weight, head.bias" in text.getvalue()
+    assert f"otherwise than {pretrained.model} was: std is (0.25, 0.25, 0.25) and not" in text.getvalue()
     weights = [load_file(tmp_path / name / "model/model.safetensors") for name in ("pretrained", "tuned")]
     name = "encoder.blocks.0.mlp.fc1.weight"
     torch.testing.assert_close(weights[1][name], weights[0][name], rtol=0, atol=1e-6)
@@ -267,6 +268,7 @@ def test_broken_training_videos_are_skipped_counted_and_reported(tmp_path: Path)
     data, text = damaged_copy(tmp_path / "data", "train", 1), StringIO()
     result = go(finetuning("optim.epochs=1"), data, tmp_path / "run", console=Console(file=text, width=1000))
     assert [Path(path).name for path in result.failures] == ["train000000.mp4"]
+    assert "clips/s  1 not read" in text.getvalue()
     assert "not read:" in text.getvalue()
     assert "train000000.mp4" in text.getvalue()
     found, _ = load_newest_state(tmp_path / "run" / "checkpoints")

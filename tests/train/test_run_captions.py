@@ -104,7 +104,7 @@ def questions(clips: Path) -> Path:
     return file
 
 
-def test_a_resumed_run_with_pictures_ends_as_an_uninterrupted_one_with_workers(
+def test_a_resumed_run_with_pictures_ends_as_an_uninterrupted_one(
     described: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     recipe = captioning("image_batch_size=6", "captioning.hidden=1", "optim.ema=0.5")
@@ -112,7 +112,7 @@ def test_a_resumed_run_with_pictures_ends_as_an_uninterrupted_one_with_workers(
     with monkeypatch.context() as patch:
         stop_at(3, interrupt, patch)
         with pytest.raises(KeyboardInterrupt):
-            go(recipe, described, tmp_path / "parts", images=pictures, num_workers=1)
+            go(recipe, described, tmp_path / "parts", images=pictures)
     torch.manual_seed(99)
     go(recipe, described, tmp_path / "parts", images=pictures)
     assert_same_outcome(tmp_path / "parts", tmp_path / "whole")
@@ -143,6 +143,29 @@ def test_contrast_is_within_a_forward_pass_whose_size_is_remembered(described: P
     go(contrasting(), described, tmp_path / "run")
     with pytest.raises(ConfigError, match="micro_batch_size is 4 there and 2 here"):
         go(contrasting(), described, tmp_path / "run", micro_batch_size=2)
+
+
+@pytest.mark.parametrize("recipe", [contrasting("optim.batch_size=1"), captioning("optim.batch_size=1")])
+def test_a_pair_alone_in_a_forward_pass_is_refused(recipe: Recipe, described: Path, tmp_path: Path):
+    with pytest.raises(
+        ConfigError, match=r"videos and captions are contrasted with others .* but there is 1"
+    ):
+        go(recipe, described, tmp_path / "run")
+
+
+def test_a_picture_alone_in_a_forward_pass_is_refused(described: Path, pictures: Path, tmp_path: Path):
+    recipe = captioning("image_batch_size=2")
+    with pytest.raises(ConfigError, match="pictures and captions are contrasted with others"):
+        go(recipe, described, tmp_path / "run", images=pictures, micro_batch_size=2)
+
+
+def test_pictures_that_are_not_there_are_noticed_before_the_first_step(
+    described: Path, pictures: Path, tmp_path: Path
+):
+    gone = tmp_path / "gone.csv"
+    gone.write_text(pictures.read_text())
+    with pytest.raises(DataError, match=r"12 of 12 pictures are not there: .*0\.png does not exist"):
+        go(captioning("image_batch_size=6"), described, tmp_path / "run", images=gone)
 
 
 def test_other_captions_are_another_run(described: Path, tmp_path: Path):
@@ -214,6 +237,16 @@ def test_an_answers_file_beside_the_list_names_the_answers(questions: Path, tmp_
     assert result.metrics["num_unknown"] == 0
 
 
+def test_a_list_of_answers_that_no_question_has_is_refused(questions: Path, tmp_path: Path):
+    lines = questions.read_text().replace("videos/", f"{questions.parent}/videos/")
+    (tmp_path / "questions.csv").write_text(lines)
+    (tmp_path / "answers.txt").write_text("yes\nno\n")
+    with pytest.raises(
+        DataError, match=r"not one of its 8 questions has an answer of answers\.txt, such as 'yes'"
+    ):
+        go(answering(), tmp_path / "questions.csv", tmp_path / "run")
+
+
 def test_one_answer_alone_is_refused(questions: Path, tmp_path: Path):
     lines = questions.read_text().replace("videos/", f"{questions.parent}/videos/").replace(",left,", ",red,")
     (tmp_path / "questions.csv").write_text(lines.replace("nobody knows", "red"))
@@ -236,6 +269,7 @@ def test_questions_start_from_captions_and_captions_from_clip(
     said = console.file.getvalue()  # type: ignore[attr-defined]
     assert "video.fusion" in said
     assert "new: head (" in said
+    assert "fed otherwise" not in said  # CLIP is fed what the published recipe says
     clip, ours, theirs = (
         read_checkpoint(folder).state for folder in (tmp_path / "clip", first.model, second.model)
     )

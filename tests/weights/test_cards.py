@@ -45,6 +45,8 @@ def test_a_published_file_is_fed_by_its_card(manifest: Manifest, monkeypatch: py
         ("kc4_77words_12frames_128_16", None, None, 12, None),
         ("clip-kinetics710-pre_u16_kinetics400-rgb.pth", 400, "k400", 16, None),
         ("k400_mine.pth", 5, None, None, None),  # somebody's own classes
+        ("k400_16x4_5x3.pth", 400, "k400", None, None),  # frames by stride, clips by crops
+        ("k400_0x224_f0_res0_100000000x224.pth", 400, "k400", None, None),
         ("retrieval_didemo", None, "didemo", None, None),
     ],
 )
@@ -63,6 +65,8 @@ def test_the_user_counts_before_the_name_and_the_name_before_the_classes():
     assert card_for(None, "ViT-H_f32_res384.pth", 400) == by_name
     # The name speaks of other classes than the file has, or of a number that may be anything.
     assert card_for(None, "k400_f32_res384.pth", 5) == Card(told_by="classes")
+    assert card_for(None, "k400_8x32.pth", 400) == Card(dataset="k400", told_by="name")
+    assert card_for("k400_8x32", "x", 400) == Card(dataset="k400", num_frames=8, image_size=32)
     assert card_for(None, "f2.pth", 400) == Card(dataset="k400", told_by="classes")
     assert card_for(None, "f2.pth", None) == Card(told_by="classes")
     assert card_for(None, "mm_12x224.ckpt", None).remark(None) == (

@@ -11,6 +11,7 @@ from tubelet.errors import WeightsError
 from tubelet.models import build_model
 from tubelet.models.clip import Clip, ClipConfig
 from tubelet.models.internvideo import InternVideo
+from tubelet.models.internvideo_qa import AnswererConfig
 from tubelet.models.viclip import ViCLIPConfig
 from tubelet.models.videomae import TINY as VIDEOMAE
 from tubelet.models.videomae import ClassifierConfig
@@ -86,6 +87,30 @@ def test_models_of_different_sizes_are_refused():
     other = replace(TINY, text=replace(TINY.text, num_heads=4))
     with pytest.raises(WeightsError, match=r"text\.num_heads is 4 in the tuned model and 2 in its start"):
         averaged(checkpoint(other), checkpoint(TINY))
+
+
+def test_models_that_compute_something_else_with_as_many_numbers_are_refused():
+    def refused(ours: Any, theirs: Any, message: str) -> None:
+        with pytest.raises(WeightsError, match=message):
+            averaged(checkpoint(ours), checkpoint(theirs))
+
+    earlier = replace(TINY, video=replace(TINY.video, global_layers=(0, 2)))
+    refused(earlier, TINY, r"video\.global_layers is \[0, 2\] in the tuned model and \[")
+    masked = ClassifierConfig(encoder=VIDEOMAE, num_classes=2)
+    coarse = replace(masked, encoder=replace(VIDEOMAE, norm_eps=1e-3))
+    refused(masked, coarse, r"encoder\.norm_eps is 1e-06 in the tuned model and 0\.001")
+    calm = replace(masked, dropout=0.5, encoder=replace(VIDEOMAE, drop_path=0.3))
+    assert averaged(checkpoint(masked), checkpoint(calm)).config == masked
+    without = replace(TINY, caption=None)
+    assert averaged(checkpoint(TINY), checkpoint(without)).config == TINY
+
+
+def test_answers_in_another_order_are_refused():
+    assert TINY.caption is not None
+    config = AnswererConfig(video=TINY.video, text=TINY.text, caption=TINY.caption, num_answers=2)
+    first, second = (checkpoint(config, labels=labels) for labels in (("yes", "no"), ("no", "yes")))
+    with pytest.raises(WeightsError, match="name their classes differently"):
+        averaged(first, second)
 
 
 def test_models_that_do_not_go_together_are_refused():

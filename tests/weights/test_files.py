@@ -3,10 +3,13 @@
 import argparse
 import os
 import pickle
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -108,6 +111,38 @@ def test_a_bare_malicious_pickle_is_refused_and_not_run(tmp_path: Path):
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_the_log_that_mmengine_leaves_beside_weights_is_passed_over(
+    zipped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    names = ("mmengine", "mmengine.logging", "mmengine.logging.history_buffer")
+    modules = {name: ModuleType(name) for name in names}
+
+    class HistoryBuffer:
+        def __setstate__(self, _state: object) -> None:
+            raise AssertionError("nothing of a foreign type runs")
+
+        def mean(self) -> None: ...
+
+    log: Any = HistoryBuffer()
+    HistoryBuffer.__module__, HistoryBuffer.__qualname__ = names[-1], "HistoryBuffer"
+    HistoryBuffer.mean.__module__, HistoryBuffer.mean.__qualname__ = names[-1], "HistoryBuffer.mean"
+    vars(modules[names[-1]])["HistoryBuffer"] = HistoryBuffer
+    log.history, log.last, log.sums = np.arange(3.0), np.float64(0.5), [HistoryBuffer.mean]
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    content = {"meta": {"epoch": 3}, "message_hub": {"loss": log}, "state_dict": STATE}
+    path = tmp_path / "epoch_3.pth"
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    for name in names:
+        monkeypatch.delitem(sys.modules, name)
+    assert read_tensors(path).keys() == STATE.keys()
+    # What would be weights is never made of them.
+    torch.save({"state_dict": {**STATE, "b": np.zeros(2)}}, path)
+    with pytest.raises(WeightsError, match="holds more than tensors: b"):
+        read_tensors(path)
+
+
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".bin"])
 @pytest.mark.parametrize("damage", ["empty", "text", "zeros", "cut", "flipped start"])
 def test_a_damaged_file_is_refused_in_one_line(suffix: str, damage: str, tmp_path: Path):
@@ -140,7 +175,7 @@ def test_a_damaged_file_is_refused_in_one_line(suffix: str, damage: str, tmp_pat
         ({0: torch.zeros(1), "b": torch.zeros(1)}, "holds tensors without names: 0"),
         (
             torch.nn.Linear(1, 1),
-            r"holds more than tensors \(torch\.nn\.modules\.linear\.Linear\) and was not",
+            r"more than tensors \(torch\.nn\.modules\.linear\.Linear\) and was not opened; .* state_dict alone",
         ),
     ],
 )

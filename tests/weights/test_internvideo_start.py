@@ -65,6 +65,29 @@ def test_a_head_for_other_answers_is_new_and_one_for_as_many_is_kept(tmp_path: P
     assert fill_from(build_model(other), other, init).fresh == ["head (2 tensors)"]
 
 
+def test_a_head_gives_its_rows_by_the_names_of_answers(tmp_path: Path):
+    config = answerer(TINY, 3)
+    theirs = replace(checkpoint(config), labels=("red", "left", "blue"))
+    init = saved(theirs, tmp_path / "qa")
+    model = build_model(config)
+    fresh = {key: value.clone() for key, value in model.state_dict().items()}
+    start = fill_from(model, config, init, ("left", "green", "red"))
+    assert start.remarks == ["the head's rows for 2 of 3 answers, by name"]
+    for key in ("head.fc2.weight", "head.fc2.bias"):
+        ours, rows = model.state_dict()[key], theirs.state[key]
+        assert torch.equal(ours, torch.stack([rows[1], fresh[key][1], rows[0]]))
+
+
+def test_a_head_whose_answers_have_no_names_is_kept_and_that_is_said(tmp_path: Path):
+    config = answerer(TINY, 3)
+    init = saved(checkpoint(config), tmp_path / "qa")
+    start = fill_from(build_model(config), config, init, ("left", "green", "red"))
+    assert start.fresh == []
+    assert start.remarks == [
+        "the head's 3 answers have no names and are taken to be the data's in this order"
+    ]
+
+
 def test_a_model_for_questions_starts_from_captions(tmp_path: Path):
     init = saved(checkpoint(TINY), tmp_path / "iv")
     config = answerer(TINY, 3)

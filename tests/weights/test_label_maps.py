@@ -99,7 +99,9 @@ def test_a_run_starts_with_the_head_of_its_own_classes(
 
 def test_a_head_without_names_is_taken_at_its_word():
     unnamed = replace(checkpoint(("run", "jump")), labels=())
-    assert for_classes(unnamed, ("a", "b")) == (unnamed, [])
+    said = "the head's 2 classes have no names and are taken to be the data's in this order"
+    assert for_classes(unnamed, ("a", "b")) == (unnamed, [said])
+    assert for_classes(unnamed, ("a", "b", "c")) == (unnamed, [])
     assert for_classes(checkpoint(("run", "jump")), ())[1] == []
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 # Importing them adds their commands.
 from tubelet.cli import (
     captioning,
+    catalogue,
     classifying,
     combining,
     converting,
@@ -27,6 +28,7 @@ from tubelet.train.device import speed_up_cpu
 
 __all__ = [
     "captioning",
+    "catalogue",
     "classifying",
     "combining",
     "converting",

@@ -12,6 +12,7 @@ from tubelet.weights.convert import convert
 from tubelet.weights.cross_model import joined
 from tubelet.weights.ensemble import averaged
 from tubelet.weights.files import Checkpoint, read_checkpoint, save_checkpoint
+from tubelet.weights.locate import checkpoint_folder
 
 
 @app.command
@@ -67,6 +68,7 @@ def join(masked: Path, multimodal: Path, folder: Path, *, stages: int = 4) -> No
 
 def read_model(path: Path) -> Checkpoint:
     """A checkpoint folder, or a published file converted; what that took for granted is said."""
+    path = checkpoint_folder(path)
     if (path / "config.toml").exists():
         return read_checkpoint(path)
     found = convert(path)
@@ -80,16 +82,26 @@ def check_new(folder: Path) -> None:
     """Raise a ConfigError unless a result can be written there without replacing anything."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder} is there already, and nothing in it is replaced; give a new folder")
+    if unfinished(folder).exists():
+        raise ConfigError(
+            f"{unfinished(folder)} is there already: remove it if a command that was killed has left it"
+        )
+
+
+def unfinished(folder: Path) -> Path:
+    """Where a new folder is written before it gets its name."""
+    place = folder.resolve()
+    return place.with_name(f"{place.name}.unfinished")
 
 
 def save_new(folder: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint into a new folder, which is there whole or not at all."""
     place = folder.resolve()
-    unfinished = place.with_name(f"{place.name}.unfinished")
+    draft = unfinished(folder)
     try:
-        save_checkpoint(unfinished, checkpoint)
+        save_checkpoint(draft, checkpoint)
         if place.exists():
             place.rmdir()  # it is empty
-        unfinished.rename(place)
+        draft.rename(place)
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(draft, ignore_errors=True)

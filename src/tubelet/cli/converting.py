@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from tubelet.cli.app import data_sets, plain, say
 from tubelet.cli.app import out as terminal
-from tubelet.cli.files import check_outputs
+from tubelet.cli.files import check_folders, check_outputs
 from tubelet.data.annotations.conversion import convert_annotations, counted, described
 from tubelet.data.annotations.formats import FORMATS, class_names, find_format
 from tubelet.errors import ConfigError
@@ -57,7 +57,9 @@ def convert_command(
             "give the files to read, then the table to write: data convert FORMAT FILES... OUT.csv"
         )
     *files, out = paths
-    check_outputs({"OUT": out, "--missing": missing, "--classes": classes}, files)
+    outputs = {"OUT": out, "--missing": missing, "--classes": classes}
+    check_outputs(outputs, files)
+    check_folders(outputs)
     if missing is not None and videos is None:
         raise ConfigError("--missing lists videos that are not in the folder of --videos; give that, too")
     names = None if classes is None else class_names(format, files)

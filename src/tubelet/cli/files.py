@@ -41,6 +41,13 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[Path]) ->
         taken[place] = option
 
 
+def check_folders(outputs: Mapping[str, Path | None]) -> None:
+    """Raise a ConfigError, before anything is read, where the folder of a file to write is not there."""
+    for option, path in outputs.items():
+        if path is not None and path != STDOUT and not path.parent.is_dir():
+            raise ConfigError(f"{option} is {path}, but there is no folder {path.parent}; make it first")
+
+
 def each_video(videos: Sequence[Path], act: Callable[[Path], None]) -> None:
     """Act on every video. Of several, one that fails is told at once and does not stop the others; in the end a
     DataError says how many failed."""

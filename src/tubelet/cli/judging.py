@@ -124,7 +124,10 @@ def evaluate(
         samples = read_annotations(data, split, values=True).samples
         judge = partial(evaluate_regressor, scale=loaded.values)
     else:
-        samples = read_annotations(data, split, num_classes=len(loaded.labels), classes=names).samples
+        annotations = read_annotations(data, split, num_classes=len(loaded.labels), classes=names)
+        if annotations.classes and names is None:
+            say("note", "the model's classes have no names, and are taken to be the data's in this order")
+        samples = annotations.samples
         judge = partial(evaluate_model, num_classes=len(loaded.labels))
     with ProgressBar("evaluating", len(samples), err) as bar:
         figures, scores = judge(

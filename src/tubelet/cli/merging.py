@@ -1,5 +1,6 @@
 """Commands that merge data sets into one label space: `data merge` and `data synonyms`."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,15 +10,18 @@ from cyclopts import Parameter
 
 from tubelet.cli.app import data_sets, err, plain, say
 from tubelet.cli.app import out as terminal
-from tubelet.cli.files import check_outputs
+from tubelet.cli.files import check_folders, check_outputs
 from tubelet.cli.named_sets import assigned, class_names, named_paths
+from tubelet.data.described import is_described
 from tubelet.data.found_synonyms import Kind, accept, find_synonyms, write_proposals
 from tubelet.data.label_sets import merged_names
 from tubelet.data.label_space import merge_labels
+from tubelet.data.list_lines import read_lines
 from tubelet.data.manifest import read_annotations
 from tubelet.data.merge import Merged, MergeSettings, SourceSet, merge_sets, read_kept_out, read_set
 from tubelet.data.merged_folder import FINGERPRINTS, Asked, check_free, write_merged
 from tubelet.data.synonyms import Synonyms, read_synonyms
+from tubelet.data.video_files import VIDEO_EXTENSIONS
 from tubelet.data.video_ids import id_rule
 from tubelet.errors import ConfigError
 from tubelet.train.log import ProgressBar
@@ -118,6 +122,9 @@ def merge(
         merged = merge_sets(read, space, settings, journal=journal, workers=workers, on_progress=on_progress)
     asked = Asked(settings=settings, synonyms=merging, accepted=accepted, open=find_synonyms(labels, merging))
     write_merged(out, read, space, merged, asked)
+    for name, rule in assigned(same.ids, [*paths, *kept_out], "--ids", everything=True).items():
+        if rule != "none" and not merged.with_id.get(name):
+            say("note", f"no video of {name} has an id by --ids {rule}")
     _say_classes(asked, space.unused)
     _show(out, labels, len(space.classes), merged)
 
@@ -142,11 +149,12 @@ def synonyms_command(*sets: str, out: Path, synonyms: str | None = None) -> None
         raise ConfigError(
             "classes are compared between sets: tubelet data synonyms SET SET [SET …] --out FILE"
         )
-    labels = {name: _classes_of(path) for name, path in named_paths(sets).items()}
-    known = known_synonyms(synonyms)
     if out.exists():
         raise ConfigError(f"{out} is there already, and may hold decisions; give another --out")
     check_outputs({"--out": out}, [])
+    check_folders({"--out": out})
+    labels = {name: _classes_of(path) for name, path in named_paths(sets).items()}
+    known = known_synonyms(synonyms)
     proposals = find_synonyms(labels, known)
     write_proposals(out, proposals, known)
     number = len(merge_labels(labels, known).classes)
@@ -182,8 +190,8 @@ def known_synonyms(given: str | None) -> Synonyms:
 
 
 def _classes_of(path: Path) -> Sequence[str]:
-    """The classes of a data set folder, of a file of names, or of a set that comes with tubelet."""
-    if not path.is_dir():
+    """The classes of a data set folder or list, of a file of names, or of a set that comes with tubelet."""
+    if not path.is_dir() and not (path.is_file() and _lists_videos(path)):
         return class_names(str(path))
     found = read_annotations(path).classes
     if found is None:
@@ -191,6 +199,15 @@ def _classes_of(path: Path) -> Sequence[str]:
             f"{path}: its classes have numbers and no names; put a classes.txt beside the lists"
         )
     return found
+
+
+def _lists_videos(file: Path) -> bool:
+    """Whether a file is a list of videos, rather than one of names."""
+    if is_described(file):
+        return True
+    first, second = (*(line.text for line in read_lines(file)[:2]), "")[:2]
+    paths = (Path(word.strip('"')) for word in re.split("[ ,;\t]", f"{first} {second}"))
+    return "youtube_id" in first or any(path.suffix.lower() in VIDEO_EXTENSIONS for path in paths)
 
 
 def _say_classes(asked: Asked, unused: Sequence[str]) -> None:
@@ -225,7 +242,7 @@ def _show(out: Path, labels: Mapping[str, Sequence[str]], num_classes: int, merg
             reason = (
                 next(iter(merged.unread.values())) if found is merged.unread else next(iter(merged.blank))
             )
-            say(what, f"{len(found)} videos, which stay in the lists: {reason}")
+            say(what, f"{len(found)} videos, of which no copies are left out for that: {reason}")
     kept = ", ".join(f"{len(entries)} {split}" for split, entries in merged.splits.items() if entries)
     classes = " + ".join(str(len(names)) for names in labels.values())
     terminal.print(

@@ -20,19 +20,20 @@ from tubelet.data.check import (
     check_videos,
     failing,
     shared_between_lists,
-    write_quarantine,
     write_report,
 )
-from tubelet.data.dataset_parts import dataset_parts, splits_of
+from tubelet.data.dataset_parts import Part, dataset_parts, splits_of, without
 from tubelet.data.encode import Encoding
 from tubelet.data.prepare import Progress, Summary, prepare_dataset
 from tubelet.data.prepare_video import Preparation
-from tubelet.errors import ConfigError
+from tubelet.data.quarantine import check_found, read_quarantine, write_quarantine
+from tubelet.errors import ConfigError, DataError
 from tubelet.train.log import ProgressBar
 
 # Of a command that did its work and found files that are not good.
 FOUND_BAD = 2
 SHOWN = 10
+DAY = 86400
 
 
 @data_sets.command
@@ -104,6 +105,7 @@ def prepare(
     preset: str = "medium",
     fast_decode: bool = True,
     square_pixels: Annotated[bool, Parameter(negative="")] = False,
+    skip: Path | None = None,
     estimate: int | None = None,
     workers: int | None = None,
     patience: float = 60.0,
@@ -133,6 +135,8 @@ def prepare(
         Leave out what takes readers long, for somewhat larger files.
     square_pixels
         Stretch videos whose pixels are not square to the width at which players show them.
+    skip
+        Leave out the videos of this list, as `tubelet data check --quarantine` writes it.
     estimate
         Prepare only so many videos, spread over the lists, and tell what all would take.
     workers
@@ -146,6 +150,8 @@ def prepare(
     encoding = Encoding(crf=crf, keyframe_every=keyframe_every, preset=preset, fast_decode=fast_decode)
     preparation = Preparation(short_side=short_side, square_pixels=square_pixels, encoding=encoding)
     parts = dataset_parts(source)
+    if skip is not None:
+        parts = _without_skipped(parts, skip, source)
     with ProgressBar("preparing", 1, err) as bar:
 
         def on_progress(now: Progress) -> None:
@@ -168,6 +174,17 @@ def prepare(
     _tell_prepared(summary, out)
     if summary.failures:
         raise SystemExit(FOUND_BAD)
+
+
+def _without_skipped(parts: Sequence[Part], skip: Path, source: Path) -> list[Part]:
+    bad = read_quarantine(skip)
+    kept = without(parts, bad)
+    num_before, num_kept = len(splits_of(parts)), len(splits_of(kept))
+    check_found(num_before - num_kept, bad, skip, source)
+    if not num_kept:
+        raise DataError(f"{skip}: names all videos of {source}; nothing is left")
+    say("left out", f"{num_before - num_kept} of {num_before} videos, which {skip} names")
+    return kept
 
 
 def size(num_bytes: int) -> str:
@@ -252,10 +269,16 @@ def _cores() -> int:
 def _check_numbers(workers: int | None, patience: float) -> None:
     if workers is not None and workers < 1:
         raise ConfigError(f"--workers is {workers}; it must be at least 1")
-    if not patience > 0:
-        raise ConfigError(f"--patience is {patience:g}; it must be a number of seconds above 0")
+    if not 0 < patience <= DAY:
+        raise ConfigError(
+            f"--patience is {patience:g}; it must be a number of seconds above 0 and up to {DAY}"
+        )
 
 
 def _check_folder(file: Path | None) -> None:
-    if file is not None and not file.parent.is_dir():
+    if file is None:
+        return
+    if not file.parent.is_dir():
         raise ConfigError(f"{file}: its folder does not exist; make it first")
+    if file.is_dir():
+        raise ConfigError(f"{file}: is a folder; name a file")

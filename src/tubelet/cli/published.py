@@ -1,10 +1,8 @@
-"""Commands about published models: `models` and `convert`."""
+"""The command that reads and writes published layouts: `convert`."""
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
-
-from rich.table import Column, Table
+from typing import Literal
 
 from tubelet.cli.app import app, out, plain
 from tubelet.config import override, to_plain
@@ -12,46 +10,10 @@ from tubelet.data.input_spec import departures
 from tubelet.data.manifest import read_class_names
 from tubelet.errors import ConfigError
 from tubelet.inference.load import input_spec
-from tubelet.models import VARIANTS, architecture_of, variant
-from tubelet.recipes import RECIPES
-from tubelet.weights.convert import convert, export, with_labels
+from tubelet.models import architecture_of, variant
+from tubelet.weights.convert import export, with_labels
 from tubelet.weights.files import read_checkpoint, save_checkpoint
-
-
-@app.command
-def models() -> None:
-    """List the sizes of all families and the recipes that train them."""
-    name_column = Column("name", no_wrap=True)  # to be copied whole
-    table = Table(name_column, "kind", "dim", "depth", "heads", "clip", title="models")
-    for name, config in VARIANTS.items():
-        # Of two towers that of images is told; a tower on its own is its own encoder.
-        encoder = getattr(config, "image", getattr(config, "encoder", config))
-        heads = str(getattr(encoder, "num_heads", "none"))
-        seen = config if hasattr(config, "num_frames") else encoder
-        table.add_row(name, kind_of(config), str(encoder.dim), str(encoder.depth), heads, clip_of(seen))
-    out.print(table)
-    recipes = Table("name", "what", title="recipes")
-    for name, function in RECIPES.items():
-        recipes.add_row(name, (function.__doc__ or "").splitlines()[0])
-    out.print(recipes)
-
-
-def kind_of(config: Any) -> str:
-    """What a model is for, in a word or two."""
-    if hasattr(config, "num_answers"):
-        return "questions"
-    if hasattr(config, "text"):
-        return "image + text" if architecture_of(config) == "clip" else "video + text"
-    kind = architecture_of(config).partition("_")[2].replace("_", " ").replace("pretrainer", "pre-training")
-    images = kind == "classifier" and getattr(config.encoder, "time_position", None) is False
-    return "images" if images else kind
-
-
-def clip_of(encoder: Any) -> str:
-    """Frames and pixels that an encoder is made for."""
-    size = encoder.image_size
-    pixels = f"{size}²" if isinstance(size, int) else " × ".join(map(str, size))
-    return f"{getattr(encoder, 'num_frames', encoder.tubelet[0])} × {pixels}"
+from tubelet.weights.locate import checkpoint_folder, locate
 
 
 @app.command(name="convert")
@@ -71,7 +33,8 @@ def convert_command(
     Parameters
     ----------
     source
-        An official .pth, a safetensors file, a Hugging Face folder, or (with --to) a tubelet folder.
+        An official .pth, a safetensors file, a Hugging Face folder, the name of a published model (see
+        `tubelet models --published`), hf:OWNER/NAME, or (with --to) a tubelet folder.
     folder
         Where the result goes.
     assignments
@@ -94,15 +57,20 @@ def convert_command(
             raise ConfigError(
                 "--to exports a tubelet folder as it is; it takes no settings, --model, --card or --labels"
             )
-        export(read_checkpoint(source), folder, to)
+        found = read_checkpoint(checkpoint_folder(source))
+        export(found, folder, to)
         out.print(f"{plain(folder)}: {to} layout of {plain(source)}", highlight=False, soft_wrap=True)
+        if to == "official" and found.labels:
+            names = folder / "labels.txt"
+            note = f"the file has no room for the names of classes; --labels {names} gives them back"
+            out.print(f"[yellow]note:[/] {plain(note)}", highlight=False, soft_wrap=True)
         return
     fed = [assignment for assignment in assignments if assignment.startswith("input.")]
     sizes = [assignment for assignment in assignments if assignment not in fed]
     if sizes and model is None:
         raise ConfigError("settings of the model need --model NAME to start from")
     config = override(variant(model), sizes) if model is not None else None
-    checkpoint = convert(source, config, card)
+    checkpoint = locate(source).convert(config, card)
     published = checkpoint.facts.get("input", {})
     spec = input_spec(checkpoint.config, published, fed)
     told = departures(spec, input_spec(checkpoint.config, published, [f"input.image_size={spec.image_size}"]))

@@ -128,12 +128,6 @@ def write_report(path: Path, reports: Sequence[FileReport]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def write_quarantine(path: Path, reasons: Mapping[str, str]) -> None:
-    """`file<TAB>reason` on each line, without line breaks of their own."""
-    lines = [f"{_one_line(name)}\t{_one_line(reason)}\n" for name, reason in reasons.items()]
-    path.write_text("".join(lines), encoding="utf-8", errors="surrogateescape")
-
-
 def stamp(path: str) -> list[int] | None:
     """What changes when a file changes, or a picture of a folder: bytes and time. None where nothing is there."""
     try:
@@ -165,7 +159,3 @@ def _remembered(journal: Journal, path: str, full: bool) -> VideoFacts | None:
     # Another version of this library may have found out other things.
     known = set(facts) == {field.name for field in fields(VideoFacts)}
     return VideoFacts(**facts) if known else None
-
-
-def _one_line(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")

@@ -94,7 +94,7 @@ def _employ(
 ) -> list[_Child[Item]]:
     """Children that live, every one of them at work as long as there are items."""
     for child in children:
-        if child.item is None and child.given >= ITEMS_PER_CHILD:
+        if child.item is None and (child.given >= ITEMS_PER_CHILD or not child.process.is_alive()):
             _end(child)
     living = [child for child in children if child.item is not None or child.process.is_alive()]
     idle = [child for child in living if child.item is None]

@@ -24,8 +24,8 @@ STRANGERS = {
 
 def read_head(source: Source) -> bytes:
     """The first bytes of a file, of bytes, or of a file object; raises where there is no regular file."""
-    if source.path is not None:
-        check_regular_file(source.path, source.name)
+    if source.opened_path is not None:
+        check_regular_file(source.opened_path, source.name)
     if isinstance(source.media, bytes) and not source.media:
         raise VideoError(f"{source.name}: no bytes at all")
     with source.open() as file:
@@ -41,6 +41,17 @@ def kind_of(head: bytes) -> Literal["jpeg", "png", "apng", "webp", "video"]:
     if head.startswith(PNG):
         return "apng" if b"acTL" in head else "png"  # the mark of an animation precedes its pictures
     return "video"
+
+
+def jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height that a JPEG states; None where it has no header of a picture."""
+    place = 2
+    while place + 9 <= len(data) and data[place] == 0xFF:
+        marker = data[place + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # tables, not pictures
+            return int.from_bytes(data[place + 7 : place + 9]), int.from_bytes(data[place + 5 : place + 7])
+        place += 2 + int.from_bytes(data[place + 2 : place + 4])
+    return None
 
 
 def looks_like(head: bytes) -> str:

@@ -1,14 +1,15 @@
 """The lists that a data set has, whatever its form: what commands about all of its files go through."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tubelet.data.annotations.annotation import Annotation
 from tubelet.data.annotations.generic import ENDINGS
 from tubelet.data.class_folders import read_unlabelled
 from tubelet.data.described import is_described, rows_of
-from tubelet.data.manifest import LIST_ENDINGS, read_annotations
+from tubelet.data.manifest import LIST_ENDINGS, read_annotations, read_class_names
+from tubelet.data.quarantine import left_in
 from tubelet.data.sample import Sample
 from tubelet.data.video_files import VIDEO_EXTENSIONS, pictures_in, videos_in
 from tubelet.errors import DataError
@@ -21,13 +22,15 @@ class Part:
     """The videos of one list, or of one folder where there is none (`name` is then "").
 
     `name` is the list's file name, without its ending unless it is a table in the generic form; `rows` are then
-    what the table says, a row for each sample.
+    what the table says, a row for each sample. `splits` are those that each sample is in, where the list's name
+    does not say it.
     """
 
     name: str
     samples: list[Sample]
     classes: list[str] | None = None
     rows: list[Annotation] | None = None
+    splits: list[str] | None = None
 
 
 def dataset_parts(source: Path) -> list[Part]:
@@ -44,18 +47,25 @@ def dataset_parts(source: Path) -> list[Part]:
         return [_table(source) if is_described(source) else _part(source, source.stem, "train")]
     lists = {split: file for split in SPLITS if (file := list_of(source, split)) is not None}
     if lists:
+        names = source / "classes.txt"
+        classes = read_class_names(names) if names.is_file() else None
         return [
-            _table(file) if is_described(file) else _part(source, split, split)
+            _table(file, classes) if is_described(file) else _part(source, split, split)
             for split, file in lists.items()
         ]
     if videos_in(source):
-        return [Part(name="", samples=read_unlabelled(source))]
+        return [_folder(source, read_unlabelled(source))]
     pictures = pictures_in(source)
     if not pictures:
         raise DataError(
             f"{source}: no videos (.mp4, .webm, .avi, …) in this folder or below, and no train.csv"
         )
-    return [Part(name="", samples=[_picture(file, source) for file in pictures])]
+    return [_folder(source, [_picture(file, source) for file in pictures])]
+
+
+def without(parts: Sequence[Part], bad: frozenset[str]) -> list[Part]:
+    """The parts without the samples whose file is among `bad`."""
+    return [_without(part, bad) for part in parts]
 
 
 def list_of(folder: Path, split: str) -> Path | None:
@@ -65,23 +75,47 @@ def list_of(folder: Path, split: str) -> Path | None:
 
 
 def splits_of(parts: Sequence[Part]) -> dict[str, str]:
-    """The lists that name each file, by its path, in their order; of a table, the splits that it names."""
+    """The splits that each file is in, by its path, in their order: those that a table names, the names of lists,
+    or the folders `train`, `val` and `test`."""
     found: dict[str, list[str]] = {}
     for part in parts:
-        own = Path(part.name).stem
-        splits = [own] * len(part.samples) if part.rows is None else [row.split or own for row in part.rows]
+        splits = part.splits or [part.name] * len(part.samples)
         for sample, split in zip(part.samples, splits, strict=True):
             names = found.setdefault(sample.path, [])
-            if split not in names:
+            if split and split not in names:
                 names.append(split)
     return {path: " ".join(names) for path, names in found.items()}
 
 
-def _table(file: Path) -> Part:
+def _table(file: Path, classes: list[str] | None = None) -> Part:
     rows = rows_of(file)
-    samples = [Sample(path=str(file.parent / row.video), label=None, id=row.video) for row in rows]
-    name = file.name if file.suffix.lower() in ENDINGS else f"{file.stem}.csv"
-    return Part(name=name, samples=samples, rows=rows)
+    return Part(
+        name=file.name if file.suffix.lower() in ENDINGS else f"{file.stem}.csv",
+        samples=[Sample(path=str(file.parent / row.video), label=None, id=row.video) for row in rows],
+        classes=classes,
+        rows=rows,
+        splits=[row.split or file.stem for row in rows],
+    )
+
+
+def _folder(source: Path, samples: list[Sample]) -> Part:
+    """All that lies in a folder, of which `train` and the like may be folders."""
+    splits = None
+    if (source / "train").is_dir():
+        first = (Path(sample.id).parts[0] for sample in samples)
+        splits = [name if name in SPLITS else "" for name in first]
+    return Part(name="", samples=samples, splits=splits)
+
+
+def _without(part: Part, bad: frozenset[str]) -> Part:
+    kept = {sample.id for sample in left_in(part.samples, bad)}
+    places = [place for place, sample in enumerate(part.samples) if sample.id in kept]
+    return replace(
+        part,
+        samples=[part.samples[place] for place in places],
+        rows=None if part.rows is None else [part.rows[place] for place in places],
+        splits=None if part.splits is None else [part.splits[place] for place in places],
+    )
 
 
 def _part(source: Path, name: str, split: str) -> Part:

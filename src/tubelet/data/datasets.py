@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tubelet.data.batch import Failure, LoadedVideo, ViewId
 from tubelet.data.input_spec import Plan
-from tubelet.data.long_video import frames_within
+from tubelet.data.long_video import steps
 from tubelet.data.randomness import counter_generator, integer, view_generator
 from tubelet.data.sample import Sample
 from tubelet.data.video import Video
@@ -54,6 +54,8 @@ class VideoDataset:
 
     With it comes its question, or a caption, of several one that is drawn anew in each epoch.
 
+    With `fps` the plan counts steps of time instead of the file's frames.
+
     A video is decoded whole only where the cache has room for it, else no more than the planned frames.
     """
 
@@ -62,6 +64,7 @@ class VideoDataset:
     transform: Transform
     seed: int = 0
     random: bool = True
+    fps: float | None = None
     draws: int | None = None
     cache: FrameCache | None = None
 
@@ -104,28 +107,19 @@ class VideoDataset:
         self, sample: Sample, generator: torch.Generator
     ) -> list[UInt8[Tensor, "frames 3 rows columns"]]:
         draw = generator if self.random else None
-        if sample.window is not None:
-            return self._clips_within(sample.path, sample.window, draw)
-        if self.cache is not None and sample.path in self.cache.stored:
-            pixels = self.cache.stored[sample.path]
+        # Windows are not kept: they are for videos that are too long for that.
+        cache = self.cache if sample.window is None else None
+        if cache is not None and sample.path in cache.stored:
+            pixels = cache.stored[sample.path]
             return [pixels[frames] for frames in self.plan(len(pixels), draw)]
         with Video(sample.path) as video:
-            length = len(video) if sample.num_frames is None else min(sample.num_frames, len(video))
-            plan = self.plan(length, draw)
-            if not self._keeps(video, length):
-                return planned_frames(video, plan)
-            pixels = video.frames(range(length)).pixels
-        if self.cache is not None:
-            self.cache.keep(sample.path, pixels)
+            counted = steps(video, self.fps, sample.window, sample.num_frames)
+            plan = self.plan(len(counted), draw)
+            if cache is None or not self._keeps(video, len(counted)):
+                return planned_frames(video, counted[plan])
+            pixels = video.frames(counted).pixels
+        cache.keep(sample.path, pixels)
         return [pixels[frames] for frames in plan]
-
-    def _clips_within(
-        self, path: str, window: tuple[float, float], draw: torch.Generator | None
-    ) -> list[UInt8[Tensor, "frames 3 rows columns"]]:
-        """Clips of a window. They are not cached: windows are for videos that are too long for that."""
-        with Video(path) as video:
-            inside = frames_within(video, window)
-            return planned_frames(video, inside.start + self.plan(len(inside), draw))
 
     def _keeps(self, video: Video, length: int) -> bool:
         """Whether the cache has room for `length` frames of a video."""

@@ -28,7 +28,12 @@ def named_splits(file: Path) -> set[str]:
     """The splits that a table names; none where it names none, or is a list of another kind."""
     if not file.is_file() or not is_described(file):
         return set()
-    return {row.split for row in rows_of(file) if row.split is not None}
+    return splits_in(rows_of(file))
+
+
+def splits_in(rows: Sequence[Annotation]) -> set[str]:
+    """The splits that rows name."""
+    return {row.split for row in rows if row.split is not None}
 
 
 def read_described(
@@ -44,7 +49,19 @@ def read_described(
     Labels are numbers, or names, which `classes` number, else their alphabetical order in the whole table. With
     `values` (regression) they are numbers of any kind. With `labelled=False` rows may say nothing but a path.
     """
-    rows = rows_of(file)
+    return samples_in(rows_of(file), file, split, classes=classes, labelled=labelled, values=values)
+
+
+def samples_in(
+    rows: Sequence[Annotation],
+    file: Path,
+    split: str | None = None,
+    *,
+    classes: Sequence[str] | None = None,
+    labelled: bool = True,
+    values: bool = False,
+) -> Annotations:
+    """What `read_described` makes of the rows of a table."""
     splits = {checked_split(row) for row in rows if row.split is not None}
     names = None if values else classes if classes is not None else label_names(rows)
     numbers = None if names is None else {name: number for number, name in enumerate(names)}

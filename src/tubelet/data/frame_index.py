@@ -2,8 +2,10 @@
 
 from bisect import bisect_right
 from collections import Counter
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate, pairwise
 
 import torch
 from av.container import InputContainer
@@ -13,8 +15,10 @@ from av.video.stream import VideoStream
 from jaxtyping import Float64
 from torch import Tensor
 
-from tubelet.data.limits import Limits, deadline
+from tubelet.data.decoding_times import has_times_of_decoding
+from tubelet.data.limits import Limits, check_count, deadline
 from tubelet.data.opening import failure, open_video
+from tubelet.data.skippable import can_skip, is_lowest_layer, length_bytes
 from tubelet.data.sources import Source
 from tubelet.errors import VideoError
 
@@ -46,7 +50,20 @@ class FrameIndex:
     entry: tuple[int, ...]  # the packet at which decoding must start for the frame to come out right
     packets: tuple[Packet, ...]
     number: dict[int, int]  # time stamp -> packet, where only one packet has it
+    can_skip: bool = False  # whether pictures that no other builds on may be left undecoded
     loss: str = ""  # why promised frames after the readable ones cannot be had
+
+    @cached_property
+    def entry_of(self) -> dict[int, int]:
+        """The packet of a frame -> the packet at which decoding must start for it."""
+        return dict(zip(self.packet, self.entry, strict=True))
+
+    @cached_property
+    def settled_by(self) -> list[int]:
+        """The last time stamp among each packet and those before it: once it has come out, so have they all."""
+        return list(
+            accumulate((-(2**63) if p.pts is None or p.is_hidden else p.pts for p in self.packets), max)
+        )
 
 
 def build_index(source: Source, limits: Limits, container: InputContainer, stream: VideoStream) -> FrameIndex:
@@ -55,11 +72,14 @@ def build_index(source: Source, limits: Limits, container: InputContainer, strea
     Frames shown before the first keyframe are left out, as in every player: what they build on lies before
     the start of the file.
     """
-    packets = _list_packets(source.name, limits, container, stream)
+    packets, can_be_skipped = _list_packets(source.name, limits, container, stream)
     if not packets:
         raise VideoError(f"{source.name}: the video stream holds no frames")
-    if _has_usable_times(container, stream, packets):
-        return _timed_index(source.name, container, stream, packets)
+    times = [packet.pts for packet in packets if not packet.is_hidden]
+    if _has_usable_times(container, stream, packets) and not has_times_of_decoding(
+        source, limits, stream, times
+    ):
+        return replace(_timed_index(source.name, container, stream, packets), can_skip=can_be_skipped)
     return _counted_index(source, limits)
 
 
@@ -72,36 +92,36 @@ def _has_usable_times(container: InputContainer, stream: VideoStream, packets: l
     return None not in shown and max(shown.values(), default=2) == 1 and any(p.is_keyframe for p in packets)
 
 
-def _list_packets(name: str, limits: Limits, container: InputContainer, stream: VideoStream) -> list[Packet]:
+def _list_packets(
+    name: str, limits: Limits, container: InputContainer, stream: VideoStream
+) -> tuple[list[Packet], bool]:
+    """All packets, and whether those among them on which no other builds can be told and left undecoded."""
     until = deadline(name, limits)
-    is_vp8 = stream.codec_context.codec.canonical_name == "vp8"
+    codec = stream.codec_context.codec.canonical_name
+    can_be_skipped, unit_length = can_skip(codec), length_bytes(stream.codec_context.extradata)
     packets = []
     try:
         for packet in container.demux(stream):
             until.check()
             if packet.size == 0:  # the end of the stream
                 continue
-            _check_count(name, len(packets) + 1, limits)
+            check_count(name, len(packets) + 1, limits)
             # Bit 4 of a VP8 picture says whether it is shown or only kept as a reference.
-            is_hidden = packet.is_discard or (is_vp8 and not bytes(packet)[0] & 0x10)
+            is_hidden = packet.is_discard or (codec == "vp8" and not bytes(packet)[0] & 0x10)
+            if can_be_skipped and codec == "hevc":
+                can_be_skipped = is_lowest_layer(memoryview(packet), unit_length)
             packets.append(Packet(packet.pts, packet.dts, packet.is_keyframe, is_hidden, packet.is_corrupt))
     except FFmpegError as error:
         raise VideoError(
             f"{name}: the stream breaks off after {len(packets)} packets ({failure(error)})"
         ) from None
-    return packets
-
-
-def _check_count(name: str, num_frames: int, limits: Limits) -> None:
-    if num_frames > limits.frames:
-        raise VideoError(f"{name}: has over {limits.frames} frames; more are not read (limits: frames)")
+    return packets, can_be_skipped
 
 
 def _timed_index(
     name: str, container: InputContainer, stream: VideoStream, packets: list[Packet]
 ) -> FrameIndex:
-    shared = Counter(p.pts for p in packets)
-    number = {p.pts: n for n, p in enumerate(packets) if p.pts is not None and shared[p.pts] == 1}
+    number = packets_by_time(packets)
     # (time stamp, packet, packet to start from) of every frame
     rows = _shown_frames(packets, number)
     num_promised = len(rows)
@@ -126,6 +146,12 @@ def _timed_index(
         number=number,
         loss="the file is cut off" if num_lost else "",
     )
+
+
+def packets_by_time(packets: Sequence[Packet]) -> dict[int, int]:
+    """Time stamp -> packet, where only one packet has it."""
+    shared = Counter(p.pts for p in packets)
+    return {p.pts: n for n, p in enumerate(packets) if p.pts is not None and shared[p.pts] == 1}
 
 
 def _shown_frames(packets: list[Packet], number: dict[int, int]) -> list[tuple[int, int, int]]:
@@ -177,7 +203,7 @@ def _counted_index(source: Source, limits: Limits) -> FrameIndex:
                 # B-frames shown just before a damaged picture build on it.
                 num_readable = next((i for i in range(len(pts), 0, -1) if not is_b[i - 1]), 0)
             pts.extend(frame.pts for frame in frames)
-            _check_count(source.name, len(pts), limits)
+            check_count(source.name, len(pts), limits)
             is_b.extend(frame.pict_type == PictureType.B for frame in frames)
         fps = _frame_rate(stream, [])
         base = stream.time_base or 1

@@ -11,9 +11,10 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from tubelet.data.content import kind_of, read_head
-from tubelet.data.limits import Limits, check_pixels, empty_frames
+from tubelet.data.limits import Limits, check_count, check_pixels, deadline, empty_frames
 from tubelet.data.opening import check_decodable, failure, open_container
-from tubelet.data.readers import upright
+from tubelet.data.orientation import upright
+from tubelet.data.places import places_of
 from tubelet.data.sources import Source, printable
 from tubelet.data.video_files import PICTURE_EXTENSIONS, pictures_in
 from tubelet.errors import VideoError
@@ -27,10 +28,12 @@ class ImageFolderReader:
     def __init__(self, path: str, fps: float, limits: Limits):
         self.name = printable(path)
         self._limits = limits
+        names = []
         try:
-            names = [
-                p for p in Path(path).iterdir() if p.suffix.lower() in PICTURE_EXTENSIONS and p.name[0] != "."
-            ]
+            for file in Path(path).iterdir():
+                if file.suffix.lower() in PICTURE_EXTENSIONS and file.name[0] != ".":
+                    names.append(file)
+                    check_count(self.name, len(names), limits)
         except OSError as error:
             raise VideoError(f"{self.name}: the folder cannot be read ({error.strerror})") from None
         if not names:
@@ -49,17 +52,19 @@ class ImageFolderReader:
         return self._size
 
     def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frames 3 rows columns"]:
+        until = deadline(self.name, self._limits)
         rows, columns = self.frame_size()
         pixels = empty_frames(self.name, len(indices), rows, columns, self._limits)
-        pictures = {i: self._picture(i) for i in set(indices)}
-        for place, index in enumerate(indices):
-            _, height, width = pictures[index].shape
+        for index, places in places_of(indices).items():
+            until.check()
+            picture = self._picture(index)
+            _, height, width = picture.shape
             if (height, width) != (rows, columns):
                 name = printable(str(self.files[index]))
                 raise VideoError(
                     f"{name}: is {height} x {width}, the folder's first frame {rows} x {columns}"
                 )
-            pixels[place] = pictures[index]
+            pixels[places] = picture
         return pixels
 
     def close(self) -> None:

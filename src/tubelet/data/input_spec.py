@@ -1,7 +1,7 @@
 """What a model wants to be fed: carried by recipes, and by every checkpoint, so that nobody can feed another."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,6 +53,10 @@ class InputSpec:
     `rounding` says whose rule makes sizes and crops whole pixels. `stretch` makes frames square without a crop,
     whatever their shape, as ViCLIP's demo does.
 
+    With `fps` a plan sees a video as if it had been filmed at that rate: it counts equal steps of time, each with
+    the frame that is on screen then, however fast or unevenly the file's own frames follow each other. Without,
+    plans count the file's frames, as the published code does.
+
     `window_seconds` cuts long videos into windows that open every `window_hop` seconds (end to end where None).
     Each window is a sample of its own in training; a test gives every video the mean over its windows, unless
     `merge_windows` is off: then windows are judged one by one, as VideoMamba was on LVU.
@@ -71,6 +75,7 @@ class InputSpec:
     antialias: bool = False
     rounding: Rounding = "videomae"
     stretch: bool = False
+    fps: float | None = None
     window_seconds: float | None = None
     window_hop: float | None = None
     merge_windows: bool = True
@@ -86,10 +91,14 @@ class InputSpec:
             )
         if self.stretch:
             check_stretched(self.num_crops, self.short_side)
-        for name in ("window_seconds", "window_hop"):
-            seconds = getattr(self, name)
-            if seconds is not None and not 0 < seconds < math.inf:
-                raise ConfigError(f"{name} is {seconds}; it must be a number of seconds above 0")
+        for name, unit in (
+            ("fps", "frames per second"),
+            ("window_seconds", "seconds"),
+            ("window_hop", "seconds"),
+        ):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ConfigError(f"{name} is {value}; it must be a number of {unit} above 0")
         if self.window_hop is not None and self.window_seconds is None:
             raise ConfigError(
                 f"window_hop is {self.window_hop}, but there are no windows; set window_seconds"
@@ -134,17 +143,18 @@ class InputSpec:
         )
 
 
+STATISTICS = ("mean", "std")
 # What a model learned to see. How much of a video a test looks at is free.
-LEARNED = ("mean", "std", "sampling", "stride", "antialias", "stretch")
+LEARNED = (*STATISTICS, "sampling", "stride", "fps", "antialias", "stretch")
 
 
-def departures(spec: InputSpec, card: InputSpec) -> str | None:
+def departures(spec: InputSpec, card: InputSpec, among: Sequence[str] = LEARNED) -> str | None:
     """In words, what is fed otherwise than a model's card says it was trained with; None where nothing is.
 
     >>> departures(InputSpec(mean=(0.5, 0.5, 0.5), num_clips=1), InputSpec())
     'mean is (0.5, 0.5, 0.5) and not (0.485, 0.456, 0.406)'
     """
-    names = [name for name in LEARNED if getattr(spec, name) != getattr(card, name)]
+    names = [name for name in among if getattr(spec, name) != getattr(card, name)]
     if (spec.sampling, card.sampling) != ("dense", "dense"):
         names = [name for name in names if name != "stride"]  # at which nobody looks then
     said = [f"{name} is {getattr(spec, name)} and not {getattr(card, name)}" for name in names]

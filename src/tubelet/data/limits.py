@@ -62,14 +62,21 @@ def check_pixels(name: str, width: int, height: int, limits: Limits) -> None:
         )
 
 
+def check_count(name: str, num_frames: int, limits: Limits) -> None:
+    """Raises when a video has more frames than anyone means."""
+    if num_frames > limits.frames:
+        raise VideoError(f"{name}: has over {limits.frames} frames; more are not read (limits: frames)")
+
+
 def empty_frames(
     name: str, count: int, height: int, width: int, limits: Limits
 ) -> UInt8[Tensor, "frames 3 rows columns"]:
-    """Room for the frames that a call hands out."""
+    """Room for the frames that a call hands out, with the colours of a pixel side by side as decoders write them:
+    filling it is then a plain copy, and resizing it cheaper."""
     num_bytes = 3 * count * height * width
     if num_bytes > limits.total_bytes:
         raise VideoError(
             f"{name}: {count} frames of {width} x {height} are {num_bytes} bytes, and at most "
             f"{limits.total_bytes} are handed out at once (limits: total_bytes); ask for fewer frames"
         )
-    return torch.empty(count, 3, height, width, dtype=torch.uint8)
+    return torch.empty(count, height, width, 3, dtype=torch.uint8).permute(0, 3, 1, 2)

@@ -24,8 +24,13 @@ class Line:
     number: int
     text: str
 
+    @property
+    def where(self) -> str:
+        """The file and the line."""
+        return f"{self.file}, line {self.number}"
+
     def error(self, problem: str) -> DataError:
-        return DataError(f"{self.file}, line {self.number}: {problem}")
+        return DataError(f"{self.where}: {problem}")
 
 
 def read_lines(file: Path) -> list[Line]:

@@ -1,6 +1,7 @@
 """Long videos in windows of seconds: each a sample in training, all of them together in a test."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from tubelet.data.input_spec import InputSpec
+from tubelet.data.limits import Limits
 from tubelet.data.randomness import view_generator
 from tubelet.data.sample import Sample, part_suffix
 from tubelet.data.video import Video
@@ -89,12 +91,43 @@ def frames_within(video: Video, window: tuple[float, float]) -> range:
     return range(first, last)
 
 
+def steps(
+    video: Video,
+    fps: float | None,
+    window: tuple[float, float] | None = None,
+    num_frames: int | None = None,
+) -> Int64[Tensor, "steps"]:
+    """The frames that a plan counts, in order: those of a window, or the first `num_frames`, or all.
+
+    With `fps` they are those on screen at so many equal steps of a second, from the window's start up to its end.
+    A file with fewer frames than that then has some of them twice.
+    """
+    length = len(video) if num_frames is None else min(num_frames, len(video))
+    inside = range(length) if window is None else frames_within(video, window)
+    if fps is None:
+        return torch.arange(inside.start, inside.stop)
+    shown = video.seconds - video.seconds[0]
+    start = 0.0 if window is None else window[0]
+    end = float(shown[inside.stop]) if inside.stop < len(video) else video.duration
+    # Sums of fractions: a thousandth of a step keeps 3 s at 10 frames per second from having 31 of them.
+    count = max(1, math.ceil((end - start) * fps - 1e-3))
+    if count > Limits().frames:
+        raise VideoError(
+            f"{video.source}: {end - start:g} s at {fps:g} frames per second are {count} frames, and at most "
+            f"{Limits().frames} are counted; ask for fewer per second (fps)"
+        )
+    times = start + torch.arange(count, dtype=torch.float64) / fps
+    return video.indices_at(times.clamp_(max=video.duration)).clamp_(inside.start, inside.stop - 1)
+
+
 def test_frames(video: Video, spec: InputSpec) -> Int64[Tensor, "clips frames"]:
     """The frames of all clips of a test, window after window; those that a list of this video alone gives."""
     plan = spec.test_plan()
     draws = (view_generator(0, 0, i) if spec.draws_clips else None for i in itertools.count())
     if spec.window_seconds is None:
-        return plan(len(video), next(draws))
+        counted = steps(video, spec.fps)
+        return counted[plan(len(counted), next(draws))]
     hop = spec.window_seconds if spec.window_hop is None else spec.window_hop
-    inside = [frames_within(video, ends) for ends in time_windows(video.duration, spec.window_seconds, hop)]
-    return torch.cat([frames.start + plan(len(frames), next(draws)) for frames in inside])
+    windows = time_windows(video.duration, spec.window_seconds, hop)
+    inside = [steps(video, spec.fps, window) for window in windows]
+    return torch.cat([counted[plan(len(counted), next(draws))] for counted in inside])

@@ -15,48 +15,29 @@ ever skipped except blank ones. Relative paths count from `root`, which is the l
 """
 
 import itertools
-import os
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from tubelet.data.annotations.files import Record
-from tubelet.data.annotations.kinetics import kinetics_clip, kinetics_records
+from tubelet.data.annotations.kinetics import check_one_split, kinetics_clip, kinetics_records
 from tubelet.data.class_folders import read_class_folders, read_unlabelled
 from tubelet.data.described import is_described, read_described
 from tubelet.data.list_lines import (
     Line,
-    duration_in,
     ends_in_numbers,
     find_delimiter,
-    label_in,
-    missing_label,
-    path_and_fields,
     read_lines,
     split_right,
     unquote,
-    value_in,
     without_header,
 )
+from tubelet.data.list_rows import Row, folder_row, is_a_path, path_row, samples_of, video_row
 from tubelet.data.sample import Annotations, Sample
 from tubelet.data.video_files import VIDEO_EXTENSIONS, class_folder_names
 from tubelet.errors import DataError
 
 LIST_ENDINGS = (".csv", ".txt", ".list", ".jsonl", ".parquet")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """What one line of a list says."""
-
-    line: Line | Record
-    path: str
-    label: int | None = None
-    value: float | None = None
-    num_frames: int | None = None
-    seconds: float | None = None
 
 
 def read_annotations(
@@ -67,6 +48,7 @@ def read_annotations(
     classes: Sequence[str] | None = None,
     labelled: bool = True,
     values: bool = False,
+    train: Annotations | None = None,
 ) -> Annotations:
     """The annotations that lie at `path`, whichever of the formats above they have.
 
@@ -76,7 +58,7 @@ def read_annotations(
     Classes are numbered by `classes`, else by `classes.txt`, else as in the training split, so that all splits
     agree; a class that is unknown there is a DataError. With `labelled=False` a folder without lists is simply
     all videos in it (or in its `train/`), with no labels. With `values=True` (regression) labels are numbers of
-    any kind, which only lists can give.
+    any kind, which only lists can give. `train` is the training split, where it has been read.
     """
     path = Path(path)
     if not path.exists():
@@ -85,7 +67,7 @@ def read_annotations(
         return _read_any_list(path, num_classes, classes, labelled, values, split)
     list_file = _find_list(path, split)
     if list_file is not None:
-        names = None if values else _names_of_lists(path, split, classes)
+        names = None if values else _names_of_lists(path, split, classes, train)
         return _read_any_list(list_file, num_classes, names, labelled, values, split)
     folder = path / split if (path / split).is_dir() else path
     if folder == path and split != "train":
@@ -129,17 +111,12 @@ def read_video_list(
     root = Path(file).parent if root is None else Path(root)
     num_fields = 2 if durations else 1
     delimiter = delimiter or find_delimiter(lines, num_numbers=num_fields)
-    rows = []
-    for line in without_header(lines, delimiter):
-        whole = not ends_in_numbers(line.text, delimiter, num_fields)
-        whole = whole or (not labelled and _is_a_path(line, root))
-        path, *fields = [line.text] if whole else path_and_fields(line, delimiter, num_fields)
-        if not fields and labelled:
-            raise missing_label(line, delimiter, "a number" if values else "a whole number from 0 up")
-        label = label_in(line, fields[0], num_classes) if fields and not values else None
-        value = value_in(line, fields[0]) if fields and values else None
-        seconds = duration_in(line, fields[1]) if len(fields) > 1 else None
-        rows.append(Row(line=line, path=unquote(path), label=label, value=value, seconds=seconds))
+    rows = [
+        path_row(line)
+        if not labelled and is_a_path(line, root)
+        else video_row(line, delimiter, num_fields, num_classes, labelled, values)
+        for line in without_header(lines, delimiter)
+    ]
     return samples_of(rows, root)
 
 
@@ -154,17 +131,7 @@ def read_frame_folder_list(
     """Samples of a list with `folder total_frames label` on each line, in its order."""
     lines = read_lines(Path(file))
     delimiter = delimiter or find_delimiter(lines, num_numbers=2)
-    rows = []
-    for line in without_header(lines, delimiter):
-        fields = path_and_fields(line, delimiter, 2)
-        if len(fields) != 3:
-            raise line.error(f"expected `folder total_frames label`, found {line.text!r}")
-        folder, total, label = fields
-        if not re.fullmatch("[0-9]{1,18}", total) or int(total) == 0:
-            raise line.error(f"the number of frames is {total!r}; it must be a whole number above 0")
-        number = None if values else label_in(line, label, num_classes)
-        value = value_in(line, label) if values else None
-        rows.append(Row(line=line, path=unquote(folder), label=number, value=value, num_frames=int(total)))
+    rows = [folder_row(line, delimiter, num_classes, values) for line in without_header(lines, delimiter)]
     return samples_of(rows, Path(file).parent if root is None else Path(root))
 
 
@@ -174,14 +141,18 @@ def read_kinetics_csv(
     root: str | Path | None = None,
     pattern: str = "{id}_{start:06d}_{end:06d}.mp4",
     classes: Sequence[str] | None = None,
+    one_split: bool = False,
 ) -> Annotations:
     """Samples of an official Kinetics csv: `label,youtube_id,time_start,time_end,split`.
 
     `pattern` is the file's path below `root`, from `id`, `start`, `end` (seconds), `split` and `label`.
-    Classes are numbered in alphabetical order unless given; a test list may lack the label column.
+    Classes are numbered in alphabetical order unless given; a test list may lack the label column. With
+    `one_split` a file that names several is a DataError.
     """
     file = Path(file)
     records = list(map(_good, kinetics_records(file)))
+    if one_split:
+        check_one_split(file, records)
     names: list[str] = []
     if records and "label" in records[0].value:
         names = list(classes) if classes is not None else sorted({r.value["label"] or "" for r in records})
@@ -221,7 +192,9 @@ def _find_list(folder: Path, split: str) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
-def _names_of_lists(folder: Path, split: str, classes: Sequence[str] | None) -> Sequence[str] | None:
+def _names_of_lists(
+    folder: Path, split: str, classes: Sequence[str] | None, known: Annotations | None
+) -> Sequence[str] | None:
     """The names that number the classes in a folder's lists, where there are any."""
     file = folder / "classes.txt"
     if file.is_file():
@@ -230,16 +203,18 @@ def _names_of_lists(folder: Path, split: str, classes: Sequence[str] | None) -> 
             if ours != theirs:
                 raise DataError(f"{file}: class {i} is {ours!r}; {theirs!r} was asked for")
         return names
+    if known is not None:
+        return known.classes if classes is None else classes
     train = _find_list(folder, "train")
     if classes is None and split != "train" and train is not None:
         if is_described(train):
             return read_described(train, "train").classes
-        if _is_kinetics(read_lines(train)):
+        if is_kinetics(read_lines(train)):
             return read_kinetics_csv(train).classes
     return classes
 
 
-def _is_kinetics(lines: Sequence[Line]) -> bool:
+def is_kinetics(lines: Sequence[Line]) -> bool:
     return "youtube_id" in lines[0].text.split(",")
 
 
@@ -256,10 +231,10 @@ def _read_any_list(
         _check_number(file, found.classes, num_classes)
         return found
     lines = read_lines(file)
-    if _is_kinetics(lines):
+    if is_kinetics(lines):
         if values:
             raise DataError(f"{file}: names classes; a regression needs `path,value` on each line")
-        found = read_kinetics_csv(file, classes=classes)
+        found = read_kinetics_csv(file, classes=classes, one_split=True)
         _check_number(file, found.classes, num_classes)
         return found
     _check_number(file, classes, num_classes)
@@ -285,7 +260,7 @@ def _kind_of_list(
     entries = without_header(lines, delimiter)
     if not all(ends_in_numbers(line.text, delimiter, 2) for line in entries):
         return "videos"
-    if not labelled and any(_is_a_path(line, root) for line in entries):
+    if not labelled and any(is_a_path(line, root) for line in entries):
         return "videos"
     paths = [Path(unquote(split_right(line.text, delimiter, 2)[0])) for line in entries]
     videos = [path.suffix.lower() in VIDEO_EXTENSIONS for path in paths]
@@ -300,39 +275,7 @@ def _check_number(where: Path, names: Sequence[str] | None, num_classes: int | N
         raise DataError(f"{where}: {len(names)} classes have names there; {num_classes} were asked for")
 
 
-def _is_a_path(line: Line, root: Path) -> bool:
-    return os.path.exists(root / unquote(line.text))  # noqa: PTH110 - False also for a name too long
-
-
 def _good(record: Record | DataError) -> Record:
     if isinstance(record, DataError):
         raise record
     return record
-
-
-def samples_of(rows: Iterable[Row], root: Path) -> list[Sample]:
-    """Samples with distinct ids: what stands in the list twice gets a number, unless the two contradict."""
-    first: dict[str, Row] = {}
-    ids: set[str] = set()
-    samples = []
-    for row in rows:
-        earlier = first.setdefault(row.path, row)
-        ours, theirs = (entry.label if entry.value is None else entry.value for entry in (row, earlier))
-        if ours != theirs:
-            raise row.line.error(
-                f"{row.path!r} has the label {ours}, but {theirs} in line {earlier.line.number}"
-            )
-        names = itertools.chain([row.path], (f"{row.path}#{i}" for i in itertools.count(2)))
-        name = next(name for name in names if name not in ids)
-        ids.add(name)
-        samples.append(
-            Sample(
-                path=str(root / row.path),
-                label=row.label,
-                id=name,
-                num_frames=row.num_frames,
-                value=row.value,
-                seconds=row.seconds,
-            )
-        )
-    return samples

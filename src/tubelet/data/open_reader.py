@@ -7,8 +7,9 @@ from typing import Literal
 from tubelet.data.content import kind_of, read_head
 from tubelet.data.image_folder import ImageFolderReader, PictureReader
 from tubelet.data.limits import Limits
-from tubelet.data.readers import PyAVReader, Reader
-from tubelet.data.sources import Source, is_folder
+from tubelet.data.reader import Reader
+from tubelet.data.readers import PyAVReader
+from tubelet.data.sources import Source, held, is_folder
 from tubelet.data.torchcodec_reader import open_torchcodec
 from tubelet.data.video_files import PICTURE_EXTENSIONS
 from tubelet.data.webp_reader import WebPReader
@@ -24,6 +25,7 @@ class ReadingOptions:
     reader: Decoder = "auto"
     fps: float = 30.0
     square_pixels: bool = False
+    keeps_index: bool = True  # for the next one who opens the same file
     limits: Limits = field(default_factory=Limits)
 
 
@@ -31,6 +33,7 @@ def open_reader(source: Source, options: ReadingOptions) -> Reader:
     """Opens a video in this process."""
     if source.path is not None and is_folder(source.path):
         return ImageFolderReader(source.path, options.fps, options.limits)
+    source = held(source)
     kind = "video" if source.is_address else kind_of(read_head(source))
     if kind == "webp":
         return WebPReader(source, options.limits)
@@ -39,4 +42,4 @@ def open_reader(source: Source, options: ReadingOptions) -> Reader:
     if kind == "png" or (is_named_picture and kind != "apng"):
         return PictureReader(source, options.fps, options.limits)
     opens = open_torchcodec if options.reader == "torchcodec" else PyAVReader
-    return opens(source, options.limits, square_pixels=options.square_pixels)
+    return opens(source, options.limits, square_pixels=options.square_pixels, keeps_index=options.keeps_index)

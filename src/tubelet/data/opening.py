@@ -6,11 +6,12 @@ from typing import Any
 
 import av
 from av.container import InputContainer
-from av.error import FFmpegError
+from av.error import ExitError, FFmpegError
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from tubelet.data.content import kind_of, looks_like, read_head
+from tubelet.data.content import jpeg_size, kind_of, looks_like, read_head
 from tubelet.data.limits import Limits, check_pixels
 from tubelet.data.sources import Source, check_regular_file
 from tubelet.errors import VideoError
@@ -30,13 +31,20 @@ NETWORK_PROTOCOLS = "http,https,tcp,tls,crypto"
 
 
 def open_container(
-    source: Source, limits: Limits, formats: str = FORMATS, demuxer: str | None = None
+    source: Source,
+    limits: Limits,
+    formats: str = FORMATS,
+    demuxer: str | None = None,
+    undecoded: int | None = None,
 ) -> InputContainer:
-    """An open container of one of `formats`, which must be read from this source alone."""
-    if source.path is not None:
-        check_regular_file(source.path, source.name)
+    """An open container of one of `formats`, which must be read from this source alone.
+
+    Of the stream with the number `undecoded` no picture is decoded to find out about it.
+    """
+    if source.opened_path is not None:
+        check_regular_file(source.opened_path, source.name)
         # `file:` keeps FFmpeg from reading a name such as `http:x.mp4` or `concat:a|b` as an address.
-        file: Any = f"file:{source.path}"
+        file: Any = f"file:{source.opened_path}"
     else:
         file = source.media if source.is_address else source.open()
     options = {
@@ -44,12 +52,14 @@ def open_container(
         "format_whitelist": formats,
         "max_pixels": str(limits.pixels),
     }
+    of_streams: Any = None if undecoded is None else [{}] * undecoded + [{"skip_frame": "all"}]
     try:
         return av.open(
             file,
             format=demuxer,
             container_options=options,
             options=options,
+            stream_options=of_streams,
             timeout=limits.seconds,
             **UNDECODABLE_TAGS,
         )
@@ -59,12 +69,21 @@ def open_container(
         raise VideoError(f"{source.name}: not a video file this library reads{found}") from None
 
 
-def open_video(source: Source, limits: Limits) -> tuple[InputContainer, VideoStream]:
-    """The container and its video stream: the default one, else the first, never a cover picture."""
+def open_video(
+    source: Source, limits: Limits, undecoded: int | None = None
+) -> tuple[InputContainer, VideoStream]:
+    """The container and its video stream: the default one, else the first, never a cover picture.
+
+    For `undecoded` see `open_container`.
+    """
     # FFmpeg takes a single JPEG for a list of pictures.
     is_jpeg = not source.is_address and kind_of(read_head(source)) == "jpeg"
-    container = open_container(source, limits, demuxer="mjpeg" if is_jpeg else None)
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    container = open_container(source, limits, demuxer="mjpeg" if is_jpeg else None, undecoded=undecoded)
+    # Tiles of a HEIF picture depend on a grid, of which FFmpeg's demuxer alone makes nothing.
+    no_video = Disposition.attached_pic | Disposition.dependent
+    streams = [s for s in container.streams.video if not s.disposition & no_video]
+    # An animated AVIF holds a still picture too, for programs that know no animations.
+    streams = [s for s in streams if not _is_still_item(s)] or streams
     try:
         if not streams:
             raise VideoError(f"{source.name}: holds no video stream")
@@ -77,6 +96,11 @@ def open_video(source: Source, limits: Limits) -> tuple[InputContainer, VideoStr
     stream.thread_type = "NONE"
     stream.codec_context.options = {"max_pixels": str(limits.pixels)}
     return container, stream
+
+
+def _is_still_item(stream: VideoStream) -> bool:
+    """Whether this is a picture of a HEIF or AVIF file: tracks of an MP4 say how long they are."""
+    return stream.frames == 1 and stream.duration is None
 
 
 def check_decodable(name: str, stream: VideoStream, limits: Limits) -> None:
@@ -102,6 +126,19 @@ def clear_errors(name: str) -> Iterator[None]:
         raise VideoError(f"{name}: cannot be read ({failure(error)})") from None
 
 
+def packet_failure(error: Exception, packet: Packet, limits: Limits) -> str:
+    """Why a packet cannot be decoded; of a JPEG that is too large FFmpeg says no more than "invalid data"."""
+    is_jpeg = packet.stream.codec.canonical_name == "mjpeg"
+    width, height = (jpeg_size(bytes(packet)) if is_jpeg else None) or (0, 0)
+    if width * height > limits.pixels:
+        return (
+            f"its {width} x {height} pixels are too many; at most {limits.pixels} are read (limits: pixels)"
+        )
+    return failure(error)
+
+
 def failure(error: Exception) -> str:
     """What FFmpeg says went wrong."""
+    if isinstance(error, ExitError | BlockingIOError):  # PyAV stopped it, as `open_container` asked
+        return "it takes too long (limits: seconds)"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,12 +1,41 @@
 """How a decoded picture is to be shown: turned, mirrored, and with square pixels."""
 
 from fractions import Fraction
+from typing import Literal
 
 import av
 import numpy as np
+from av.sidedata.sidedata import Type
 
 
-def orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
+def _unnamed(kinds: type[Type], number: int) -> Type:
+    """A kind of side data that PyAV has no name for."""
+    kind = object.__new__(kinds)
+    kind._name_, kind._value_ = f"UNNAMED_{number}", number
+    return kind
+
+
+# PyAV 18 raises where a frame carries side data newer than its list, such as the EXIF block of every photograph,
+# and then gives none of it; this is the enum's own hook for values that it does not know.
+Type._missing_ = classmethod(_unnamed)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+# Whether to swap rows and columns, then flip rows, then flip columns.
+Turn = tuple[bool, bool, bool]
+# By the orientation tag of EXIF.
+EXIF_TURNS: dict[int, Turn] = {
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
+}
+ORIENTATION_TAG = 0x112
+
+
+def orientation(frame: av.VideoFrame) -> Turn:
     """How to show a decoded frame: whether to swap rows and columns, then flip rows, then flip columns.
 
     A display matrix takes the stored point (x, y) to (a x + c y, b x + d y). Anything but right angles and
@@ -25,7 +54,12 @@ def orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
 
 def upright(array: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
     """Turns decoded pixels (rows, columns, 3) the way the frame's display matrix says."""
-    transpose, flip_rows, flip_columns = orientation(frame)
+    return turned(array, orientation(frame))
+
+
+def turned(array: np.ndarray, turn: Turn) -> np.ndarray:
+    """Pixels (rows, columns, 3) turned and mirrored."""
+    transpose, flip_rows, flip_columns = turn
     if transpose:
         array = array.transpose(1, 0, 2)
     if flip_rows:
@@ -33,6 +67,19 @@ def upright(array: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
     if flip_columns:
         array = array[:, ::-1]
     return np.ascontiguousarray(array)
+
+
+def exif_turn(exif: bytes) -> Turn:
+    """What an EXIF block says about how its picture is to be shown; a damaged one says nothing."""
+    exif = exif.removeprefix(b"Exif\0\0")
+    order: Literal["little", "big"] = "little" if exif[:2] == b"II" else "big"
+    start = int.from_bytes(exif[4:8], order)
+    for place in range(start + 2, start + 2 + 12 * int.from_bytes(exif[start : start + 2], order), 12):
+        if place + 12 > len(exif):
+            break
+        if int.from_bytes(exif[place : place + 2], order) == ORIENTATION_TAG:
+            return EXIF_TURNS.get(int.from_bytes(exif[place + 8 : place + 10], order), (False, False, False))
+    return False, False, False
 
 
 def square_size(stored: tuple[int, int], sample_aspect_ratio: Fraction | None) -> tuple[int, int]:

@@ -5,7 +5,7 @@
 | `prepare.json` | where the videos come from and how they are encoded; a folder without it is not ours |
 | `prepared.jsonl` | a line per finished video, which is then not done again |
 | `….mp4` | the videos, in the same tree as before |
-| `train.csv`, …, `classes.txt` | the same lists with the new paths, once everything is done |
+| `train.csv`, …, `classes.txt`, `answers.txt` | the same lists with the new paths, once everything is done |
 | `failures.txt` | `file<TAB>reason` for each video that is missing from the lists |
 """
 
@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from tubelet.config import first_difference, to_plain
-from tubelet.data.check import stamp, write_quarantine
+from tubelet.data.check import stamp
 from tubelet.data.child_pool import Broken, work_apart
 from tubelet.data.dataset_parts import Part
 from tubelet.data.journal import Journal
 from tubelet.data.prepare_video import Preparation, Prepared, prepare_video
-from tubelet.data.prepared_lists import targets_of, write_lists
+from tubelet.data.prepared_lists import copy_answers, targets_of, write_lists
+from tubelet.data.quarantine import write_quarantine
 from tubelet.data.rendered_folder import write_text
 from tubelet.errors import DataError
 
@@ -110,6 +111,7 @@ def prepare_dataset(
         failures = {path: run.failures[path] for path in targets if path in run.failures}
         if len(asked) == len(todo):
             write_lists(parts, {path: targets[path] for path in run.done}, out)
+            copy_answers(parts, source, out)
             write_quarantine(out / "failures.txt", failures)
     return Summary(
         num_written=len(run.done) - len(kept),

@@ -60,6 +60,14 @@ def write_lists(parts: Sequence[Part], done: Mapping[str, str], out: Path) -> No
         write_text(out / "classes.txt", "".join(f"{name}\n" for name in names))
 
 
+def copy_answers(parts: Sequence[Part], source: Path, out: Path) -> None:
+    """The answers that questions about the videos choose from, where the data set lists them."""
+    answers = (source if source.is_dir() else source.parent) / "answers.txt"
+    asked = any(row.question is not None for part in parts for row in part.rows or ())
+    if asked and answers.is_file():
+        (out / answers.name).write_bytes(answers.read_bytes())
+
+
 def _line(sample: Sample, path: str) -> str:
     if path != path.strip(" ") or path[0] == '"':
         path = '"' + path.replace('"', '""') + '"'

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from tubelet.data.label_sets import k600_zero_shot, label_set
 from tubelet.data.list_lines import Line, label_in, path_and_fields, read_lines
-from tubelet.data.manifest import Row, read_annotations, samples_of
+from tubelet.data.list_rows import Row, samples_of
+from tubelet.data.manifest import read_annotations
 from tubelet.data.sample import Annotations, Sample
 from tubelet.data.splits import Splits
 from tubelet.errors import ConfigError, DataError
@@ -177,9 +178,7 @@ def _splits(rows: dict[str, list[Row]], root: Path, classes: tuple[str, ...], wh
     for row in (*rows["train"], *rows["test"]):
         earlier = first.setdefault(row.path, row)
         if earlier is not row:
-            raise row.line.error(
-                f"{row.path!r} is already in {earlier.line.file}, line {earlier.line.number}"
-            )
+            raise row.line.error(f"{row.path!r} is already in {earlier.line.where}")
     train, test = (_part(rows, part, root, where) for part in ("train", "test"))
     note = f"{where}: {len(train)} videos to learn from, {len(test)} to test with"
     return Splits(train=train, val=test, test=test, classes=classes, note=note)

@@ -1,46 +1,27 @@
-"""How frames come out of a file: what a reader has to offer, and the one that stands on PyAV."""
+"""The reader that stands on PyAV: exactly the frames that are asked for, at the least cost."""
 
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
-from itertools import accumulate
-from typing import Protocol, runtime_checkable
+from itertools import chain
 
 import av
 import torch
+from av.error import EOFError as EndOfFile
 from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
-from jaxtyping import Float64, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 
-from tubelet.data.frame_index import build_index
 from tubelet.data.limits import Limits, check_pixels, deadline, empty_frames
-from tubelet.data.opening import failure, open_video
-from tubelet.data.orientation import orientation, square_size, upright
+from tubelet.data.open_indexed import IndexedVideo
+from tubelet.data.opening import failure, packet_failure
+from tubelet.data.orientation import orientation, square_size, turned
+from tubelet.data.seek_plan import run_with, seek_plan
 from tubelet.data.sources import Source
 from tubelet.errors import VideoError
 
-# Codecs in which pictures that no other builds on may be left undecoded, which spares 25-40 % of the work.
-SKIPPABLE = {"h264", "hevc"}
 MAX_TRIES = 8  # groups of pictures in which a whole frame is looked for
-
-
-@runtime_checkable
-class Reader(Protocol):
-    """An open video. Indices passed to `read` are valid: `Video` has checked them."""
-
-    seconds: Float64[Tensor, "frames"]
-    fps: float
-
-    def frame_size(self) -> tuple[int, int]:
-        """Height and width of a frame as shown, in pixels."""
-        ...
-
-    def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frames 3 rows columns"]:
-        """RGB pixels of the given frames in the given order."""
-        ...
-
-    def close(self) -> None: ...
 
 
 class PyAVReader:
@@ -51,18 +32,17 @@ class PyAVReader:
     behind it.
     """
 
-    def __init__(self, source: Source, limits: Limits, *, square_pixels: bool = False):
+    def __init__(
+        self, source: Source, limits: Limits, *, square_pixels: bool = False, keeps_index: bool = True
+    ):
         self.name = source.name
-        self._source, self._limits = source, limits
+        self._limits = limits
         self._until = deadline(self.name, limits)
         self._reformatter = VideoReformatter()
-        self._container, self._stream = open_video(source, limits)
-        try:
-            self.index = build_index(source, limits, self._container, self._stream)
-        except VideoError:
-            self._container.close()
-            raise
-        self.seconds = self.index.seconds
+        self._video = IndexedVideo(source, limits, keeps_index=keeps_index)
+        self._container, self._stream = self._video.container, self._video.stream
+        self.index = self._video.index
+        self.seconds = self.index.seconds.clone()  # the index may be others' too
         self.fps = self.index.fps
         context = self._stream.codec_context
         self.codec = context.codec.canonical_name
@@ -72,17 +52,15 @@ class PyAVReader:
         if square_pixels:
             self._stored_size = square_size(self._stored_size, self._stream.sample_aspect_ratio)
             check_pixels(self.name, self._stored_size[1], self._stored_size[0], limits)
-        self._can_skip = self.index.by_time and self.codec in SKIPPABLE
+        self._can_skip = self.index.by_time and self.index.can_skip
+        # Each field of a picture may have a packet of its own, so that half of it would be skipped or cut off.
+        self._is_interlaced = False
         self._size: tuple[int, int] | None = None
-        self._entry_of = dict(zip(self.index.packet, self.index.entry, strict=True))
-        # The last time stamp among each packet and those before it: once it has come out, so have they all.
-        times = (-(2**63) if p.pts is None or p.is_hidden else p.pts for p in self.index.packets)
-        self._settled_by = list(accumulate(times, max))
         self._damage: dict[int, str] = {}  # packet -> what is wrong with it
-        self._next = -1  # the frame after those read last
-        self._ends: dict[
-            int, int
-        ] = {}  # entry -> the last key that comes out from there, where more were promised
+        self._next = 0  # the frame after those read last
+        self._last: int | None = None  # the packet after which the decoder is told that no more comes
+        # entry -> the last key that comes out from there, where more were promised
+        self._ends: dict[int, int] = {}
         self._begin(iter(()), packet=len(self.index.packets) + 1)  # at the end: whatever is asked for, seek
 
     def _begin(self, packets: Iterator[av.Packet], packet: int) -> None:
@@ -94,6 +72,7 @@ class PyAVReader:
         self._newest: int | None = None  # the largest key that came out
         self._skipped: set[int] = set()
         self._troubled = False  # whether the decoder met an error
+        self._ended = False  # whether it was told that no more comes
         self._ready: deque[tuple[int, av.VideoFrame]] = deque()
         self._last_key: int | None = None  # of the last frame that left `_ready`
 
@@ -112,20 +91,29 @@ class PyAVReader:
         tries = sorted(starts.values())[:MAX_TRIES]
         for index in tries[:-1]:
             with suppress(VideoError):
-                return self._find(index, {self.index.keys[index]})
-        return self._find(tries[-1], {self.index.keys[tries[-1]]})
+                return self._find_alone(index)
+        return self._find_alone(tries[-1])
+
+    def _find_alone(self, index: int) -> av.VideoFrame:
+        self._last = self.index.packet[index]
+        return self._find(index, {self.index.keys[index]})
 
     def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frames 3 rows columns"]:
         self._until = deadline(self.name, self._limits)
         places: dict[int, list[int]] = {}
         for place, index in enumerate(indices):
             places.setdefault(index, []).append(place)
-        wanted: set[int] | None = {self.index.keys[i] for i in places if i < len(self.index.keys)}
-        if places and min(places) == self._next:
-            wanted = None  # someone reads on and on, and will want what could be skipped now
-        self._next = max(places, default=-2) + 1
+        readable = [i for i in places if i < len(self.index.keys)]
+        runs = seek_plan((self.index.entry[i], self.index.packet[i]) for i in readable)
+        wanted: set[int] | None = {self.index.keys[i] for i in readable}
+        reads_on = bool(places) and 0 < self._next <= min(places)
+        if reads_on and min(places) == self._next:
+            wanted = None  # what could be skipped now will be wanted next
+        self._next = max(places, default=-1) + 1
         pixels: Tensor | None = None
         for index in sorted(places):
+            run = run_with(runs, self.index.packet[index]) if index < len(self.index.keys) else None
+            self._last = None if run is None or (reads_on and run == runs[-1]) else run.last
             picture = self._picture(index, wanted)
             if pixels is None:
                 _, height, width = picture.shape
@@ -139,6 +127,8 @@ class PyAVReader:
 
     def is_whole(self) -> bool:
         """Whether the file decodes from end to end without damage; decodes it once for that."""
+        if (known := self._video.is_whole()) is not None:
+            return known
         self._until = deadline(self.name, self._limits)
         self._restart()
         num_frames = 0
@@ -147,7 +137,7 @@ class PyAVReader:
             num_frames += len(self._ready)
             self._ready.clear()
         self._fed = len(self.index.packets)
-        return not self._troubled and num_frames == len(self.seconds)
+        return self._video.noted_whole(not self._troubled and num_frames == len(self.seconds))
 
     def close(self) -> None:
         self._packets = iter(())
@@ -161,7 +151,9 @@ class PyAVReader:
         # A stream may change its size midway; all frames of a video come in the size that it opens with.
         # One thread and one reformatter for all: `frame.to_ndarray` starts threads anew for every frame.
         rgb = self._reformatter.reformat(frame, width=width, height=height, format="rgb24", threads=1)
-        array = upright(rgb.to_ndarray(), frame)
+        array, turn = rgb.to_ndarray(), orientation(frame)
+        if any(turn):
+            array = turned(array, turn)
         return torch.from_numpy(array).permute(2, 0, 1)
 
     def _find(self, index: int, wanted: set[int] | None) -> av.VideoFrame:
@@ -177,9 +169,13 @@ class PyAVReader:
         if self._troubled or not self._is_ahead(index):
             self._seek(entry)
         frame = self._decode_to(index, wanted)
+        if frame is not None and frame.interlaced_frame and not self._is_interlaced:
+            self._is_interlaced, self._can_skip, frame = True, False, None
+            self._stream.codec_context.skip_frame = "DEFAULT"
         if frame is None or self._troubled:
             # After an error, with frames skipped, even keyframes can come out wrong (FFmpeg 8, H.264).
             self._check_undamaged(index)
+            self._last = None
             self._seek(entry)
             frame = self._decode_to(index, None)
             self._check_undamaged(index)
@@ -200,6 +196,8 @@ class PyAVReader:
     def _is_ahead(self, index: int) -> bool:
         """Whether going on decoding from here leads to the frame, with no later keyframe to jump to."""
         key, entry = self.index.keys[index], self.index.entry[index]
+        if self._ended:
+            return any(key == waiting for waiting, _ in self._ready)
         is_due = self._last_key is None or key > self._last_key
         return is_due and key not in self._skipped and self._begun <= entry <= self._fed + 1
 
@@ -215,10 +213,18 @@ class PyAVReader:
                 self._last_key = next_key
                 if next_key == key:
                     return frame
-            packet = self._next_packet()
+            if self._is_last():
+                self._drain()
+                continue
+            packet = None if self._ended else self._next_packet()
             if packet is None:
                 return None
             self._feed(packet, wanted)
+
+    def _is_last(self) -> bool:
+        """Whether all that is wanted for now went into the decoder, and it has not been told so yet."""
+        is_complete = self._last is not None and self._fed >= self._last and self.index.by_time
+        return is_complete and not self._ended and not self._is_interlaced
 
     def _next_packet(self) -> av.Packet | None:
         """The next packet; None at the end, and where the file cannot be read any further."""
@@ -239,10 +245,13 @@ class PyAVReader:
                 self._stream.codec_context.skip_frame = "NONREF" if skip else "DEFAULT"
                 if skip and packet.pts is not None:
                     self._skipped.add(packet.pts)
+        else:
+            self._ended = True
         try:
             frames = packet.decode()
         except FFmpegError as error:
-            self._note_damage(self._fed if self.index.by_time else self._num_out, failure(error))
+            why = packet_failure(error, packet, self._limits)
+            self._note_damage(self._fed if self.index.by_time else self._num_out, why)
             return
         for frame in frames:
             self._take(frame)
@@ -269,27 +278,32 @@ class PyAVReader:
         """
         if not self.index.by_time or not indices:
             return
-        last = max(self._settled_by[self.index.packet[i]] for i in indices)
-        while self._newest is None or self._newest < last:
+        if self._is_last():
+            self._drain()
+        last = max(self.index.settled_by[self.index.packet[i]] for i in indices)
+        while not self._ended and (self._newest is None or self._newest < last):
             packet = self._next_packet()
             if packet is None:
                 return
             self._feed(packet, None)
 
     def _drain(self) -> None:
-        """Lets the pictures that are still in the decoder come out; afterwards it has to be emptied."""
-        if self._fed < self._begun:
+        """Tells the decoder that no more comes: what it still holds comes out, and then it has to be emptied."""
+        if self._ended or self._fed < self._begun:
             return  # nothing went in
+        self._ended = True
         try:
             for frame in self._stream.codec_context.decode(None):
                 self._take(frame)
-        except FFmpegError:
-            pass  # it was drained before
+        except EndOfFile:
+            pass  # the end of the file did it
+        except FFmpegError as error:
+            self._note_damage(self._fed if self.index.by_time else self._num_out, failure(error))
 
     def _note_damage(self, packet: int, reason: str) -> None:
         self._troubled = True
         # What builds on pictures before the point where decoding began is bound to fail; that is no damage.
-        if self._entry_of.get(packet, packet) >= self._begun:
+        if self.index.entry_of.get(packet, packet) >= self._begun:
             self._damage.setdefault(packet, reason)
 
     def _check_undamaged(self, index: int) -> None:
@@ -303,7 +317,7 @@ class PyAVReader:
         """Back to the first packet, in a way that works for every format."""
         self._drain()
         self._container.close()
-        self._container, self._stream = open_video(self._source, self._limits)
+        self._container, self._stream = self._video.open()
         self._begin(self._container.demux(self._stream), packet=0)
 
     def _seek(self, entry: int) -> None:
@@ -329,13 +343,8 @@ class PyAVReader:
                 if number > entry:
                     return False
                 if number >= 0 and packet.is_keyframe:
-                    self._begin(_chain(packet, packets), number)
+                    self._begin(chain([packet], packets), number)
                     return True
         except FFmpegError:
             pass  # this format cannot seek
         return False
-
-
-def _chain(first: av.Packet, rest: Iterator[av.Packet]) -> Iterator[av.Packet]:
-    yield first
-    yield from rest

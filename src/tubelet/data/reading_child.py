@@ -15,7 +15,7 @@ from tubelet.data.child_messages import receive, send
 from tubelet.data.limits import Limits
 from tubelet.data.open_reader import ReadingOptions, open_reader
 from tubelet.data.opening import clear_errors
-from tubelet.data.readers import Reader
+from tubelet.data.reader import Reader
 from tubelet.data.sources import Source
 from tubelet.errors import TubeletError
 

@@ -56,8 +56,15 @@ def _interpolate(
 def _interpolate_floats(
     pixels: UInt8[Tensor, "frames channels rows columns"], height: int, width: int, antialias: bool
 ) -> UInt8[Tensor, "frames channels height width"]:
-    """The way of devices that have no antialiased uint8 kernel and whose plain one truncates."""
-    resized = F.interpolate(pixels.float(), size=(height, width), mode="bilinear", antialias=antialias)
+    """The way of devices that have no antialiased uint8 kernel and whose plain one truncates.
+
+    The kernel of the CPU rounds between its two passes, columns first, when it averages; so does this.
+    """
+    resized = pixels.float()
+    if antialias and width != pixels.shape[-1]:
+        size = (pixels.shape[-2], width)
+        resized = F.interpolate(resized, size=size, mode="bilinear", antialias=True).round_()
+    resized = F.interpolate(resized, size=(height, width), mode="bilinear", antialias=antialias)
     return resized.round_().clamp_(0, 255).to(pixels.dtype)
 
 

@@ -5,7 +5,7 @@ import io
 import os
 import re
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -13,6 +13,7 @@ from tubelet.errors import VideoError
 
 # `https://…`, of which a path keeps one slash only; one letter and a colon is a drive of Windows.
 ADDRESS = re.compile("[A-Za-z][A-Za-z0-9+.-]+:/")
+OPEN_FILES = "/proc/self/fd"
 READABLE_ADDRESS = re.compile("https?://", re.IGNORECASE)
 
 
@@ -32,23 +33,59 @@ class Source:
     name: str
     media: str | bytes | BinaryFile = field(repr=False)  # a path or an address, the bytes, or a file of them
     is_address: bool = False
+    held: "HeldFile | None" = field(default=None, repr=False, compare=False)
 
     @property
     def path(self) -> str | None:
         """The path of a local file or folder; None for everything else."""
         return self.media if isinstance(self.media, str) and not self.is_address else None
 
+    @property
+    def opened_path(self) -> str | None:
+        """Where to read a local file: the one that is held, whatever lies at the path by now."""
+        return self.path if self.held is None else self.held.path
+
     def open(self) -> "PlacedFile":
         """The bytes from the start, with a place of their own; not for addresses."""
         assert not self.is_address
-        if self.path is not None:
+        if self.opened_path is not None:
             try:
-                return PlacedFile(self.name, Path(self.path).open("rb"), owned=True)
+                return PlacedFile(self.name, Path(self.opened_path).open("rb"), owned=True)
             except OSError as error:
                 raise VideoError(f"{self.name}: cannot be opened ({error.strerror})") from None
         file = io.BytesIO(self.media) if isinstance(self.media, bytes) else self.media
         assert isinstance(file, BinaryFile)
         return PlacedFile(self.name, file)
+
+
+class HeldFile:
+    """An open file under a path of its own, until nobody needs it any more. Linux only."""
+
+    def __init__(self, handle: int):
+        self._handle = handle
+        self.path = f"{OPEN_FILES}/{handle}"
+
+    def __del__(self) -> None:
+        os.close(self._handle)
+
+
+def held(source: Source) -> Source:
+    """The same source; a local file is opened, so that what deletes or replaces it later changes nothing.
+
+    Readers open a file more than once. Raises unless there is a regular file with something in it.
+    """
+    if source.path is None:
+        return source
+    check_regular_file(source.path, source.name)
+    if not Path(OPEN_FILES).is_dir():
+        return source
+    try:
+        # Should a FIFO have come in between, this does not wait for its writer.
+        file = HeldFile(os.open(source.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except OSError as error:
+        raise VideoError(f"{source.name}: cannot be opened ({error.strerror})") from None
+    check_regular_file(file.path, source.name)
+    return replace(source, held=file)
 
 
 class PlacedFile:

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from tubelet.data.described import named_splits
+from tubelet.data.described import is_described, named_splits, rows_of, samples_in, splits_in
 from tubelet.data.manifest import LIST_ENDINGS, read_annotations
 from tubelet.data.randomness import counter_seed
 from tubelet.data.sample import Annotations, Sample
@@ -42,9 +43,8 @@ def find_splits(
     of the videos' ids, so that it is the same every time. Pre-training (`labelled=False`, or a share of 0) then
     holds nothing out. For a regression (`values=True`) all videos are one class.
     """
-    train = read_annotations(path, "train", labelled=labelled, values=values)
+    train, val, test = _read_all(path, labelled, values)
     classes = tuple(train.classes or ())
-    val, test = (read_split(path, split, labelled=labelled, values=values) for split in ("val", "test"))
     if val or test:
         return Splits(
             train=train.samples,
@@ -61,6 +61,23 @@ def find_splits(
     return Splits(train=kept, val=held, test=held, classes=classes, note=note)
 
 
+def _read_all(
+    path: Path, labelled: bool, values: bool
+) -> tuple[Annotations, Annotations | None, Annotations | None]:
+    """The splits train, val and test, reading every list once."""
+    if path.is_file() and is_described(path):
+        rows = rows_of(path)
+        there = splits_in(rows)
+        read = partial(samples_in, rows, path, labelled=labelled, values=values)
+        val, test = (read(split) if split in there else None for split in ("val", "test"))
+        return read("train"), val, test
+    train = read_annotations(path, "train", labelled=labelled, values=values)
+    val, test = (
+        read_split(path, split, labelled=labelled, values=values, train=train) for split in ("val", "test")
+    )
+    return train, val, test
+
+
 def read_split(
     path: Path,
     split: str,
@@ -68,15 +85,19 @@ def read_split(
     labelled: bool = True,
     values: bool = False,
     classes: Sequence[str] | None = None,
+    train: Annotations | None = None,
 ) -> Annotations | None:
-    """The annotations of a split, or None where the data set does not have it."""
+    """The annotations of a split, or None where the data set does not have it.
+
+    `classes` and `train` are as for `read_annotations`.
+    """
     if path.is_dir():
         there = any((path / f"{split}{ending}").exists() for ending in (*LIST_ENDINGS, ""))
     else:
         there = split in named_splits(path)
     if not there:
         return None
-    return read_annotations(path, split, labelled=labelled, values=values, classes=classes)
+    return read_annotations(path, split, labelled=labelled, values=values, classes=classes, train=train)
 
 
 def hold_out(

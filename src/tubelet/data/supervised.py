@@ -22,6 +22,7 @@ from torch import Tensor
 from tubelet.data.child_messages import receive, receive_bytes, send
 from tubelet.data.limits import empty_frames
 from tubelet.data.open_reader import ReadingOptions
+from tubelet.data.places import places_of
 from tubelet.data.sources import Source, printable
 from tubelet.errors import BackendError, VideoError
 
@@ -182,11 +183,11 @@ class SupervisedReader:
 
     def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frames 3 rows columns"]:
         end = self._end()
-        wanted = sorted(set(indices))
+        places = places_of(indices)
+        wanted = list(places)
         if not wanted:
             return empty_frames(self.name, 0, *self.frame_size(), self._limits)
         pixels: Tensor | None = None
-        places = {index: [i for i, other in enumerate(indices) if other == index] for index in wanted}
         step, start = FIRST_CHUNK, 0
         while start < len(wanted):
             chunk = wanted[start : start + step]
@@ -198,8 +199,7 @@ class SupervisedReader:
                 raise self._failed(NONSENSE)
             part = torch.frombuffer(self._bytes(num_bytes, end), dtype=torch.uint8)
             for index, picture in zip(chunk, part.view(len(chunk), 3, height, width), strict=True):
-                for place in places[index]:
-                    pixels[place] = picture
+                pixels[places[index]] = picture
             start += step
             step = max(1, CHUNK_BYTES // (3 * height * width))
         assert pixels is not None

@@ -9,7 +9,8 @@ from jaxtyping import Float64, UInt8
 from torch import Tensor
 
 from tubelet.data.limits import Limits, empty_frames
-from tubelet.data.readers import PyAVReader, Reader
+from tubelet.data.reader import Reader
+from tubelet.data.readers import PyAVReader
 from tubelet.data.sources import Source
 from tubelet.errors import BackendError, VideoError
 
@@ -19,17 +20,19 @@ CONTAINERS = frozenset({"mov", "mp4", "matroska", "webm"})
 CODECS = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4", "mjpeg", "prores"})
 
 
-def open_torchcodec(source: Source, limits: Limits, *, square_pixels: bool = False) -> Reader:
+def open_torchcodec(
+    source: Source, limits: Limits, *, square_pixels: bool = False, keeps_index: bool = True
+) -> Reader:
     """A `TorchcodecReader` where its frames can be trusted, else a `PyAVReader`, whose frames are the same.
 
     The rules: a local file; container and codec of the lists above; time stamps that begin at 0 or later; as many
     frames as the file's own tables show, none of them hidden; a first frame that is PyAV's. torchcodec hands out
     damaged pictures without a word, so the file is also decoded once by PyAV, and read by it if anything is
-    damaged.
+    damaged; what that found is kept with the file's index.
     """
     decoder_class = import_decoder()
-    checked = PyAVReader(source, limits, square_pixels=square_pixels)
-    path = source.path
+    checked = PyAVReader(source, limits, square_pixels=square_pixels, keeps_index=keeps_index)
+    path = source.opened_path
     if path is None or not _is_trusted(checked) or not checked.is_whole():
         return checked
     reader = TorchcodecReader(path, source.name, checked, decoder_class, limits)

@@ -16,7 +16,7 @@ from tubelet.data.array_reader import ArrayReader
 from tubelet.data.limits import UNTRUSTED, Limits
 from tubelet.data.open_reader import DECODERS, Decoder, ReadingOptions, open_reader
 from tubelet.data.opening import clear_errors
-from tubelet.data.readers import Reader
+from tubelet.data.reader import Reader
 from tubelet.data.sources import BinaryFile, Source, make_source
 from tubelet.data.supervised import SupervisedReader
 from tubelet.errors import ConfigError, VideoError
@@ -77,6 +77,7 @@ class Video:
             reader=reader,
             fps=float(fps),
             square_pixels=square_pixels,
+            keeps_index=not untrusted,
             limits=limits or (UNTRUSTED if untrusted else Limits()),
         )
         self._is_untrusted = untrusted

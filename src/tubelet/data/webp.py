@@ -39,6 +39,7 @@ class WebP:
     width: int
     height: int
     frames: tuple[WebPFrame, ...]
+    exif: bytes = b""
     loss: str = ""  # why pictures after these cannot be had
 
     def __post_init__(self) -> None:
@@ -63,8 +64,9 @@ def parse_webp(name: str, data: bytes, limits: Limits) -> WebP:
     kinds = [kind for kind, _ in top]
     if not kinds or kinds[0] not in PICTURE | {b"VP8X"}:
         raise VideoError(f"{name}: the WebP file is cut off or damaged; it holds no picture")
+    exif = next((content for kind, content in top if kind == b"EXIF"), b"")
     if b"ANMF" not in kinds:
-        return _still(name, data, top, limits)
+        return _still(name, data, top, exif, limits)
     width, height = _canvas(name, top[0], limits)
     frames = []
     for kind, content in top:
@@ -77,7 +79,7 @@ def parse_webp(name: str, data: bytes, limits: Limits) -> WebP:
         frames.append(frame)
     if not frames:
         raise VideoError(f"{name}: {loss}")
-    return WebP(width, height, tuple(frames), loss)
+    return WebP(width, height, tuple(frames), exif, loss)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -107,14 +109,14 @@ def _number(content: bytes, place: int) -> int:
     return int.from_bytes(content[place : place + 3], "little")
 
 
-def _still(name: str, data: bytes, top: list[tuple[bytes, bytes]], limits: Limits) -> WebP:
+def _still(name: str, data: bytes, top: list[tuple[bytes, bytes]], exif: bytes, limits: Limits) -> WebP:
     pictures = [chunk for chunk in top if chunk[0] in PICTURE]
     size = picture_size(pictures)
     if size is None:
         raise VideoError(f"{name}: the WebP file is cut off or damaged; it holds no picture")
     check_pixels(name, *size, limits)
     whole = WebPFrame(data, 0, 0, *size, DEFAULT_MILLISECONDS, blends=False, clears=False)
-    return WebP(*size, (whole,))
+    return WebP(*size, (whole,), exif)
 
 
 def picture_size(chunks: list[tuple[bytes, bytes]]) -> tuple[int, int] | None:

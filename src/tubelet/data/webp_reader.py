@@ -12,6 +12,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from tubelet.data.limits import Limits, deadline, empty_frames
+from tubelet.data.orientation import exif_turn, turned
+from tubelet.data.places import places_of
 from tubelet.data.sources import Source
 from tubelet.data.webp import MAX_FILE_BYTES, WebPFrame, parse_webp
 from tubelet.errors import VideoError
@@ -37,15 +39,18 @@ class WebPReader:
         starts = [0, *ends] if self.webp.loss else [0, *ends[:-1]]
         self.seconds = torch.tensor(starts, dtype=torch.float64) / 1000
         self.fps = 1000 * len(ends) / ends[-1]
+        self._turn = exif_turn(self.webp.exif)
         self._start_before(0)
 
     def frame_size(self) -> tuple[int, int]:
-        return self.webp.height, self.webp.width
+        transposed, _, _ = self._turn
+        height, width = self.webp.height, self.webp.width
+        return (width, height) if transposed else (height, width)
 
     def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frames 3 rows columns"]:
         until = deadline(self.name, self._limits)
         pixels = empty_frames(self.name, len(indices), *self.frame_size(), self._limits)
-        for index in sorted(set(indices)):
+        for index, places in places_of(indices).items():
             if index >= len(self.webp.frames):
                 raise VideoError(f"{self.name}: frame {index} cannot be read: {self.webp.loss}")
             if index < self._drawn - 1:
@@ -53,9 +58,8 @@ class WebPReader:
             while self._drawn <= index:
                 until.check()
                 self._draw(self._drawn)
-            picture = torch.from_numpy(self._canvas[..., :3].copy()).permute(2, 0, 1)
-            for place in (i for i, wanted in enumerate(indices) if wanted == index):
-                pixels[place] = picture
+            picture = torch.from_numpy(turned(self._canvas[..., :3], self._turn)).permute(2, 0, 1)
+            pixels[places] = picture
         return pixels
 
     def close(self) -> None:

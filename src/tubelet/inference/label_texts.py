@@ -146,8 +146,8 @@ def text_model(loaded: LoadedModel) -> VideoTextModel:
             "the frames of a video"
         )
     raise ConfigError(
-        f"this model ({type(loaded.model).__name__}) has no text tower and knows no words of yours; "
-        "an X-CLIP does, which `tubelet convert FILE FOLDER` makes from a published file"
+        f"this model ({type(loaded.model).__name__}) compares no videos with words of yours; an X-CLIP, "
+        "ViCLIP or InternVideo does, which `tubelet convert FILE FOLDER` makes from a published file"
     )
 
 

@@ -11,11 +11,12 @@ from torch import nn
 from tubelet.config import from_plain, override
 from tubelet.data.input_spec import InputSpec
 from tubelet.data.values import ValueScale
-from tubelet.errors import BackendError, ConfigError, WeightsError
-from tubelet.models import ARCHITECTURES, VARIANTS, architecture_of
+from tubelet.errors import BackendError, ConfigError
+from tubelet.models import ARCHITECTURES, architecture_of
 from tubelet.models.video_text import VideoTextModel
 from tubelet.text.prompts import Wording
 from tubelet.weights.files import read_checkpoint
+from tubelet.weights.locate import checkpoint_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,16 +44,12 @@ class LoadedModel:
 
 
 def load(folder: str | Path, *, device: str = "cpu") -> LoadedModel:
-    """The model in a checkpoint folder (`tubelet train` and `tubelet convert` make them).
+    """The model in a checkpoint folder (`tubelet train` and `tubelet convert` make them), or a published one.
 
-    What a folder does not say of what the model is fed is VideoMAE's published input for Kinetics.
+    A published one is called by its name or as `hf:OWNER/NAME`, and fetched if it is not in the cache. What a
+    folder does not say of what the model is fed is VideoMAE's published input for Kinetics.
     """
-    if str(folder) in VARIANTS and not Path(folder).exists():
-        raise WeightsError(
-            f"{folder} names a size, not trained weights; give a checkpoint folder, which `tubelet train` and "
-            "`tubelet convert` make"
-        )
-    checkpoint = read_checkpoint(Path(folder))
+    checkpoint = read_checkpoint(checkpoint_folder(folder))
     try:
         spec = input_spec(checkpoint.config, checkpoint.facts.get("input", {}))
         plain = checkpoint.facts.get("values")

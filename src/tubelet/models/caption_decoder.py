@@ -35,6 +35,8 @@ class CaptionConfig:
         for name in ("num_heads", "head_dim", "depth", "num_queries"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; a caption decoder needs at least 1")
+        if not self.mlp_ratio > 0:
+            raise ConfigError(f"mlp_ratio is {self.mlp_ratio}; an MLP needs some width")
         if self.head_dim % 2:
             raise ConfigError(
                 f"head_dim is {self.head_dim}; channels are rotated in pairs, so it must be even"

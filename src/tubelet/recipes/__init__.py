@@ -23,6 +23,8 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
         videomae.finetune_ssv2,
         videomae.finetune_ssv2_800,
         videomae.finetune_ucf101,
+        videomae.k710,
+        videomae.finetune_after_k710,
         videomae.pretrain,
         videomae.finetune,
         videomae.pretrain_tiny,

@@ -280,6 +280,11 @@ class Recipe:
         return self.task in ("contrast", "captioning")
 
     @property
+    def contrasts(self) -> bool:
+        """Whether captions of other videos are wrong for a video; a loss of captions alone knows no others."""
+        return self.task == "contrast" or (self.captioning is not None and self.captioning.contrast > 0)
+
+    @property
     def classifies(self) -> bool:
         """Whether its model tells classes apart."""
         return self.task in ("classification", "distillation")

@@ -109,6 +109,31 @@ def finetune_ucf101() -> Recipe:
     )
 
 
+def k710() -> Recipe:
+    """InternVideo's ViT-H on K710, the merged Kinetics, after its masked pre-training; 7 clips × 3 crops.
+
+    Its batch and last rate are not on record; they are VideoMAE's for Kinetics-400.
+    """
+    recipe = finetune_k400("huge")
+    return replace(
+        recipe,
+        overrides=("num_classes=710", *recipe.overrides[1:]),
+        input=replace(recipe.input, num_clips=7),
+        optim=replace(recipe.optim, epochs=40, layer_decay=0.8),
+    )
+
+
+def finetune_after_k710(classes: int | str = "400") -> Recipe:
+    """Kinetics-400, -600 or -700 from that model, its head kept by the names of the classes: three epochs."""
+    recipe = k710()
+    number = chosen("classes", str(classes), {str(number): number for number in (400, 600, 700)})
+    return replace(
+        recipe,
+        overrides=(f"num_classes={number}", *recipe.overrides[1:]),
+        optim=replace(recipe.optim, lr=2e-6, min_lr=1e-6, epochs=3, warmup_epochs=1),
+    )
+
+
 def pretrain(size: str = "small") -> Recipe:
     """Masked pre-training on videos of your own, sized for one machine; not a published recipe."""
     recipe = pretrain_k400(size)

@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
 from tubelet.data.batch import ClipBatch, Failure
 from tubelet.errors import DataError
-from tubelet.metrics.retrieval import recall_at
+from tubelet.metrics.retrieval import recalls
 from tubelet.tasks.predicted import check_missing, check_some
 
 # Texts to the numbers of their tokens, as a model's own tokenizer makes them.
@@ -55,16 +55,22 @@ class Found:
         check_some(len(self.views), self.failures)
         check_missing(len(self.views), self.failures, allowed=allow_missing)
         texts = list(dict.fromkeys(self.said.values()))
-        videos = torch.stack([torch.stack(rows).mean(dim=0) for rows in self.views.values()])
-        scores = F.normalize(videos, dim=-1) @ F.normalize(embed(texts).float().cpu(), dim=-1).T
-        own: Bool[Tensor, "videos texts"] = torch.tensor(
-            [[self.said[video] == text for text in texts] for video in self.views]
+        numbers = {text: number for number, text in enumerate(texts)}
+        means = torch.stack([torch.stack(rows).mean(dim=0) for rows in self.views.values()])
+        videos, said = F.normalize(means, dim=-1), F.normalize(embed(texts).float().cpu(), dim=-1)
+        own, every = (
+            torch.tensor([numbers[self.said[video]] for video in self.views]),
+            torch.arange(len(texts)),
+        )
+        to_text, to_video = (
+            recalls(videos, said, own, every, (1, 5)),
+            recalls(said, videos, every, own, (1, 5)),
         )
         return {
-            "video_to_text_recall1": recall_at(scores, own, 1),
-            "video_to_text_recall5": recall_at(scores, own, 5),
-            "text_to_video_recall1": recall_at(scores.T, own.T, 1),
-            "text_to_video_recall5": recall_at(scores.T, own.T, 5),
+            "video_to_text_recall1": to_text[0],
+            "video_to_text_recall5": to_text[1],
+            "text_to_video_recall1": to_video[0],
+            "text_to_video_recall5": to_video[1],
             "num_videos": len(self.views),
             "num_texts": len(texts),
             "num_missing": len(self.failures),

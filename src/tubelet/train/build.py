@@ -32,8 +32,9 @@ class RunOptions:
     """What differs from machine to machine.
 
     None of it changes what a run computes, up to rounding, but for one thing: mixup and cutmix find their
-    partners within a forward pass, drop path and dropout draw in it, and captions are contrasted in it, so with
-    them `micro_batch_size` is remembered and has to stay the same.
+    partners within a forward pass, drop path and dropout draw in it, batch norms take their statistics from it,
+    and captions are contrasted in it, so with them `micro_batch_size` is remembered and has to stay the same. So
+    are the videos that `skip` leaves in.
 
     Parameters
     ----------
@@ -56,6 +57,8 @@ class RunOptions:
         Optimizer steps between two saved states.
     validate_every
         Epochs between two looks at the validation videos; 0 never looks.
+    skip
+        A list of videos to leave out, as `tubelet data check --quarantine` writes it.
     allow_missing
         Report test figures although some videos could not be read.
     max_bad_share
@@ -71,6 +74,7 @@ class RunOptions:
     keep_features: Path | None = None
     save_every: int = 500
     validate_every: int = 1
+    skip: Path | None = None
     allow_missing: bool = False
     max_bad_share: float = 0.05
 
@@ -255,7 +259,13 @@ def training_set(recipe: Recipe, samples: list[Sample], cache: FrameCache | None
             antialias=spec.antialias,
         )
     return VideoDataset(
-        samples=samples, plan=plan, transform=transform, seed=recipe.seed, draws=augment.draws, cache=cache
+        samples=samples,
+        plan=plan,
+        transform=transform,
+        seed=recipe.seed,
+        fps=spec.fps,
+        draws=augment.draws,
+        cache=cache,
     )
 
 
@@ -267,12 +277,23 @@ def training_order(recipe: Recipe, num_samples: int, micro_batch_size: int | Non
             f"clips are mixed with others of the same forward pass, but micro_batch_size is {size}; give at "
             "least 2, or set mix=none"
         )
+    if recipe.contrasts:
+        check_rivals("videos", size)
     return TrainingOrder(
         num_samples=num_samples,
         batch_size=recipe.optim.batch_size,
         micro_batch_size=size,
         seed=recipe.seed,
     )
+
+
+def check_rivals(what: str, size: int) -> None:
+    """Raise where a forward pass would have one pair of `what` and captions: it is right whatever it says."""
+    if size < 2:
+        raise ConfigError(
+            f"{what} and captions are contrasted with others of the same forward pass, but there is {size}; set "
+            "optim.batch_size, image_batch_size and --micro-batch-size so that there are at least 2"
+        )
 
 
 def default_micro_batch_size(recipe: Recipe) -> int:

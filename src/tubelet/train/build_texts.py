@@ -5,14 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from tubelet.data.answers import frequent_answers, listed_answers, numbered_answers
-from tubelet.data.datasets import FrameCache
+from tubelet.data.datasets import FrameCache, check_files
 from tubelet.data.joint import JointDataset, JointOrder, joint_order
 from tubelet.data.loader import Dataset, TrainingOrder
+from tubelet.data.quarantine import without_skipped
 from tubelet.data.sample import Sample
 from tubelet.data.splits import HELD_OUT, Splits, find_splits
 from tubelet.errors import ConfigError, DataError
 from tubelet.recipes.base import Recipe
-from tubelet.train.build import fit_to_classes, training_set
+from tubelet.train.build import check_rivals, fit_to_classes, training_set
 
 
 def splits_for(recipe: Recipe, data: Path) -> Splits:
@@ -26,13 +27,16 @@ def splits_for(recipe: Recipe, data: Path) -> Splits:
     )
 
 
-def fitted(recipe: Recipe, splits: Splits, data: Path) -> tuple[Recipe, Splits, str | None]:
-    """A recipe and its data made for each other, and what there is to say of that."""
+def fitted(recipe: Recipe, data: Path, skip: Path | None = None) -> tuple[Recipe, Splits, list[str]]:
+    """A recipe and its data, without videos to `skip`, made for each other, and what there is to say of that."""
+    splits = without_skipped(splits_for(recipe, data), skip, data)
+    remarks = [] if skip is None else [splits.note]
     if recipe.task == "answering":
-        return fit_to_answers(recipe, splits, data)
+        recipe, splits, remark = fit_to_answers(recipe, splits, data)
+        return recipe, splits, [*remarks, remark]
     if recipe.matches:
-        return recipe, fit_to_captions(splits), None
-    return fit_to_classes(recipe, splits), splits, None
+        return recipe, fit_to_captions(splits), remarks
+    return fit_to_classes(recipe, splits), splits, remarks
 
 
 def fit_to_captions(splits: Splits) -> Splits:
@@ -69,6 +73,11 @@ def fit_to_answers(recipe: Recipe, splits: Splits, data: Path) -> tuple[Recipe, 
             "need the columns path,question,answer"
         )
     learned = numbered_answers(splits.train, answers, keep_unknown=False)
+    if not learned.samples:
+        raise DataError(
+            f"{data}: not one of its {len(splits.train)} questions has an answer of answers.txt, such as "
+            f"{answers[0]!r}"
+        )
     val, test = (numbered_answers(part, answers, keep_unknown=True) for part in (splits.val, splits.test))
     remark = f"{len(answers)} answers to choose from"
     if learned.num_unknown or test.num_unknown:
@@ -81,10 +90,11 @@ def fit_to_answers(recipe: Recipe, splits: Splits, data: Path) -> tuple[Recipe, 
     return recipe, fitted, remark
 
 
-def find_pictures(recipe: Recipe, images: Path | None) -> list[Sample]:
+def find_pictures(recipe: Recipe, images: Path | None, max_bad_share: float) -> list[Sample]:
     """The pictures with captions that a recipe wants beside its videos; none where it wants none.
 
-    `images` is their list or folder; one too much or too little is a ConfigError.
+    `images` is their list or folder; one too much or too little is a ConfigError. More than a share that are not
+    there are a DataError.
     """
     if recipe.image_batch_size is None:
         if images is not None:
@@ -97,7 +107,11 @@ def find_pictures(recipe: Recipe, images: Path | None) -> list[Sample]:
         raise ConfigError(
             f"image_batch_size is {recipe.image_batch_size}: give the pictures and their captions as --images"
         )
-    return fit_to_captions(find_splits(images, held_out_share=0.0, seed=recipe.seed)).train
+    pictures = fit_to_captions(find_splits(images, held_out_share=0.0, seed=recipe.seed)).train
+    missing = check_files(pictures)
+    if len(missing) > max_bad_share * len(pictures):
+        raise DataError(f"{len(missing)} of {len(pictures)} pictures are not there: {missing[0].reason}")
+    return pictures
 
 
 def with_pictures(
@@ -106,7 +120,10 @@ def with_pictures(
     """The order of a run's videos, and of its pictures where it has any."""
     if recipe.image_batch_size is None:
         return order
-    return joint_order(order, len(pictures), recipe.image_batch_size)
+    joint = joint_order(order, len(pictures), recipe.image_batch_size)
+    if recipe.contrasts:
+        check_rivals("pictures", joint.images.micro_batch_size)
+    return joint
 
 
 def training_sets(recipe: Recipe, samples: list[Sample], pictures: list[Sample], cache_bytes: int) -> Dataset:

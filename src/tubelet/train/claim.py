@@ -65,17 +65,18 @@ def decisive(
         plain["classes"] = f"{len(splits.classes)} names, {hashlib.sha256(names.encode()).hexdigest()[:16]}"
     if teacher is not None:
         plain["teacher"] = {"sha256": teacher.sha256, "model": to_plain(teacher.config)}
-    if recipe.mix is not None or recipe.matches or drops(model_config(recipe)):
-        # Partners are found, what is dropped is drawn, and captions are contrasted, within a forward pass: its
-        # size is part of all three.
+    if recipe.mix is not None or recipe.matches or by_forward_pass(model_config(recipe)):
+        # Partners are found, what is dropped is drawn, batch norms take their statistics, and captions are
+        # contrasted, within a forward pass: its size is part of all four.
         plain["micro_batch_size"] = micro_batch_size
     return plain
 
 
-def drops(config: Any) -> bool:
-    """Whether a model draws what it leaves out while it trains."""
+def by_forward_pass(config: Any) -> bool:
+    """Whether a model draws what it leaves out while it trains, or norms clips by others of the same pass."""
     settings = flat(to_plain(config))
-    return any(name.endswith(("drop_path", "dropout")) and share > 0 for name, share in settings.items())
+    names = ("drop_path", "dropout", "local_relations")  # relations have batch norms
+    return any(name.endswith(names) and number > 0 for name, number in settings.items())
 
 
 def digest(samples: Sequence[Sample]) -> str:

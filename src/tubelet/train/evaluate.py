@@ -117,6 +117,7 @@ def evaluation_set(
         plan=spec.test_plan(),
         transform=spec.test_transform(),
         random=spec.draws_clips,
+        fps=spec.fps,
         cache=cache,
     )
 

@@ -55,9 +55,9 @@ def few_shot_data(path: Path, shots: int, *, seed: int = 0, allow_fewer: bool = 
             f"{path} has one class only ({len(found.samples)} videos); there is nothing to tell apart"
         )
     drawn = draw_few_shot(found.samples, shots, classes=classes, seed=seed, allow_fewer=allow_fewer)
-    held = {name: split for name in ("test", "val") if (split := read_split(path, name)) is not None}
-    if held:
-        name, split = next(iter(held.items()))
+    held = ((name, split) for name in ("test", "val") if (split := read_split(path, name)) is not None)
+    name, split = next(held, (None, None))
+    if split is not None:
         test, note = split.samples, f"the {name} split of {path}"
     else:
         seen = {sample.path for sample in drawn.samples}

@@ -107,6 +107,7 @@ def _rounds(
             plan=spec.training_plan(),
             transform=transform,
             seed=counter_seed(seed, "shots", round_),
+            fps=spec.fps,
         )
         for round_ in range(num_augmented)
     )

@@ -46,9 +46,12 @@ ALIASES = {
     "kinetics700": "k700",
     "kinetics710": "k710",
 }
-FRAMES_AND_PIXELS = re.compile(r"(\d+)x(\d+)")
-FRAMES = re.compile(r"[fu](\d+)|(\d+)frames")
-PIXELS = re.compile(r"res(\d+)")
+# Not 16x4, which is frames by stride elsewhere, nor 5x3, which is clips by crops.
+FRAMES_AND_PIXELS = re.compile(r"([1-9]\d{0,3})x([1-9]\d{1,3})")
+FRAMES = re.compile(r"[fu]([1-9]\d{0,3})|([1-9]\d{0,3})frames")
+PIXELS = re.compile(r"res([1-9]\d{1,3})")
+# Fewer pixels in the name of a file are rather something else, such as 8 GPUs by 32 videos.
+FEWEST_PIXELS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +100,8 @@ def card_for(said: str | None, name: str, num_classes: int | None) -> Card:
             )
         return card if card.dataset else replace(card, dataset=by_classes(num_classes))
     found = read_card(name, num_classes)
+    if found.image_size is not None and found.image_size < FEWEST_PIXELS:
+        found = replace(found, num_frames=None, image_size=None)
     if found.dataset is not None:
         return replace(found, told_by="name")
     # A number alone may be anything; frames and pixels together are not.

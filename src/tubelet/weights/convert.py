@@ -216,7 +216,8 @@ def _check_no_detector(config: Any) -> None:
 def export(checkpoint: Checkpoint, folder: Path, to: str) -> None:
     """Write a checkpoint in a published layout: "official" (a `.pth` file), "hf" or "hf_v5" (a folder).
 
-    "hf" has the names of the files on the hub, which every version of transformers reads.
+    "hf" has the names of the files on the hub, which every version of transformers reads. Official files have no
+    room for the names of classes, so these are in a `labels.txt` beside it.
     """
     if to not in EXPORTS:
         raise WeightsError(f"{to!r} is not a layout to export to; there are {', '.join(EXPORTS)}")
@@ -236,6 +237,9 @@ def export(checkpoint: Checkpoint, folder: Path, to: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if to == "official":
         _write_whole(folder / "checkpoint.pth", lambda path: torch.save({"model": tensors}, path))
+        if checkpoint.labels:
+            names = "".join(f"{label}\n" for label in checkpoint.labels)
+            _write_whole(folder / "labels.txt", lambda path: path.write_text(names, encoding="utf-8"))
         return
     if checkpoint.labels:
         hf["id2label"] = {str(i): label for i, label in enumerate(checkpoint.labels)}

@@ -17,14 +17,32 @@ from tubelet.weights.rules import listing
 # The names that CLIP's tensors have in models that start from it. A temperature is no scale of logits.
 IN_INTERNVIDEO = {"image.post_norm.": "video_norm.", "image.proj.": "video_proj.", "image.": "video."}
 PLACES = "text.embed.position"
+# Settings in which two models may differ: those of training and of fresh weights, and how many frames and pixels
+# are fed where no tensor depends on it.
+FREE = frozenset(
+    (
+        *(
+            "num_frames",
+            "image_size",
+            "position_grid",
+            "strict",
+            "strict_frames",
+            "time_scale",
+            "prompt_scale",
+        ),
+        *("drop_path", "global_drop_path", "dropout", "global_dropout", "head_dropout", "head_init_scale"),
+        *("layer_scale", "tune_text", "min_temperature", "delta_init", "conv_gradient"),
+    )
+)
 
 
 def averaged(tuned: Checkpoint, start: Checkpoint, share: float = 0.5) -> Checkpoint:
     """(1 - share) · tuned + share · start, for every tensor of `start`; what else is in `tuned` stays.
 
     `start` is the CLIP from which a model of videos and texts was tuned, or any model of the same architecture:
-    half of each is how InternVideo's zero-shot numbers were published. Towers of other sizes, or with other
-    heads, are a WeightsError, as are classes in another order. A longer context of texts is cut.
+    half of each is how InternVideo's zero-shot numbers were published. Models of other sizes, or that compute
+    something else with as many numbers, are a WeightsError, as are classes in another order. A longer context of
+    texts is cut.
     """
     if not 0 <= share <= 1:
         raise WeightsError(
@@ -41,6 +59,8 @@ def averaged(tuned: Checkpoint, start: Checkpoint, share: float = 0.5) -> Checkp
     ]
     if misshapen:
         raise WeightsError(f"models of different sizes have no mean: {listing(misshapen)}")
+    if type(tuned.config) is type(start.config):
+        check_settings(to_plain(tuned.config), to_plain(start.config))
     mixed = {
         key: tuned.state[key].lerp(value, share)
         for key, value in theirs.items()
@@ -54,9 +74,9 @@ def named_alike(tuned: Checkpoint, start: Checkpoint) -> dict[str, Tensor]:
     """The start's tensors under the tuned model's names; a WeightsError for models that do not go together."""
     ours, theirs = tuned.config, start.config
     if type(ours) is type(theirs):
-        check_heads(to_plain(ours), to_plain(theirs))
-        named = hasattr(ours, "num_classes") and tuned.labels and start.labels
-        if named and tuned.labels != start.labels:
+        # Labels of a model of videos and texts are no part of it, but words that it was asked for.
+        has_head = hasattr(ours, "num_classes") or hasattr(ours, "num_answers")
+        if has_head and tuned.labels and start.labels and tuned.labels != start.labels:
             raise WeightsError("the two models name their classes differently, so their heads have no mean")
         return start.state
     if not isinstance(theirs, ClipConfig) or not isinstance(
@@ -67,9 +87,9 @@ def named_alike(tuned: Checkpoint, start: Checkpoint) -> dict[str, Tensor]:
             "kind, or a model of videos and texts and the clip it started from"
         )
     image = ours.video if isinstance(ours, InternVideoConfig) else ours.image
-    check_heads(
-        {"image": {"num_heads": image.num_heads}, "text": to_plain(ours.text)},
-        {"image": {"num_heads": theirs.image.num_heads}, "text": to_plain(theirs.text)},
+    check_settings(
+        {"image": {"num_heads": image.num_heads}, "text": {"num_heads": ours.text.num_heads}},
+        {"image": {"num_heads": theirs.image.num_heads}, "text": {"num_heads": theirs.text.num_heads}},
     )
     state = dict(start.state)
     if isinstance(ours, ViCLIPConfig):
@@ -86,9 +106,9 @@ def internvideo_name(key: str) -> str:
     return IN_INTERNVIDEO.get(prefix, "") + key.removeprefix(prefix)
 
 
-def check_heads(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
-    """Raise where two models have as wide layers, but cut them into other heads, which no shape tells."""
-    counts = flat(theirs)
+def check_settings(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+    """Raise where two models have the same shapes but compute something else, with other heads for example."""
+    known = flat(theirs)
     for name, found in flat(ours).items():
-        if name.endswith("num_heads") and counts.get(name, found) != found:
-            raise WeightsError(f"{name} is {found} in the tuned model and {counts[name]} in its start")
+        if name.rpartition(".")[2] not in FREE and known.get(name, found) != found:
+            raise WeightsError(f"{name} is {found} in the tuned model and {known[name]} in its start")

@@ -27,8 +27,34 @@ from tubelet.weights.torchscript import is_torchscript, read_torchscript
 
 # Where published files keep their weights, in the order in which their own loaders look.
 WRAPPERS = ("model", "module", "state_dict", "model_state")
-# Types of settings that files may hold. A yacs node is a dictionary and is read as one, without yacs.
-FOREIGN_SETTINGS = (argparse.Namespace, (OrderedDict, "yacs.config.CfgNode"))
+
+
+class Unread:
+    """What stands for a value of a foreign type: whatever a file says of it, nothing is done with it."""
+
+    def __init__(self, *_said: object):
+        pass
+
+    def __setstate__(self, _state: object) -> None:
+        pass
+
+
+# The log of a training by mmengine, which mmaction2 leaves beside the weights, and the numbers in it. None of
+# these is imported or called: in their place `Unread` is.
+UNREAD = (
+    "mmengine.logging.history_buffer.HistoryBuffer",
+    "builtins.getattr",  # by which pickle names the functions that sum up the log
+    *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
+    "numpy.ndarray",
+    "numpy.dtype",
+)
+# Types of settings and logs that files may hold. A yacs or mmengine node is read as the dictionary that it is.
+FOREIGN_TYPES = (
+    argparse.Namespace,
+    (OrderedDict, "yacs.config.CfgNode"),
+    (OrderedDict, "mmengine.config.config.ConfigDict"),
+    *((Unread, name) for name in UNREAD),
+)
 # The second is the name in transformers 5.
 HF_PREPROCESSORS = ("preprocessor_config.json", "video_preprocessor_config.json")
 
@@ -59,8 +85,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """The weights of a safetensors or PyTorch file, without their wrapper, in float32.
 
     PyTorch files are opened weights-only, and of TorchScript archives only the tensors are read: nothing in them
-    is executed. The argparse namespaces and yacs nodes that training scripts leave beside the weights are the
-    only foreign types allowed. Whatever keeps a file from being opened is a WeightsError of one line.
+    is executed. The argparse namespaces, the nodes of yacs and mmengine and mmengine's logs that training leaves
+    beside the weights are the only foreign types allowed. Whatever keeps a file from being opened is a
+    WeightsError of one line.
     """
     if not path.is_file():
         raise WeightsError(f"{path} is not a file")
@@ -70,7 +97,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             content: Any = load_file(path)
         else:
-            with torch.serialization.safe_globals(list(FOREIGN_SETTINGS)):
+            with torch.serialization.safe_globals(list(FOREIGN_TYPES)):
                 # Files of training hold more than the weights; what is not asked for is never read from the disk.
                 mapped = is_zipfile(path)
                 content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
@@ -90,7 +117,10 @@ def _not_opened(path: Path, error: Exception) -> WeightsError:
     """The error for a file that could not be opened, without torch's advice to open it unsafely."""
     text = str(error)
     if found := FOREIGN.search(text):
-        return WeightsError(f"{path} holds more than tensors ({found[1]}) and was not opened")
+        return WeightsError(
+            f"{path} holds more than tensors ({found[1]}) and was not opened; where it was made, save its "
+            "state_dict alone"
+        )
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")
     if isinstance(error, SafetensorError):
         return WeightsError(f"{path} is not a readable safetensors file: {first}")

@@ -1,7 +1,7 @@
 """Starting a run from weights that another one left: what is taken, what is adapted, what stays fresh."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.models import architecture_of, uniformerv2
+from tubelet.models.clip import ClipConfig, ImageTowerConfig
 from tubelet.models.cross_model import CrossModelConfig
 from tubelet.models.internvideo import InternVideoConfig
 from tubelet.models.internvideo_qa import AnswererConfig
@@ -40,12 +41,14 @@ class Start:
     """What a run started from.
 
     `fresh` names the model's tensors that keep their fresh values, `unused` those of the checkpoint that have no
-    place in the model, and `remarks` says what was adapted.
+    place in the model, and `remarks` says what was adapted. `fed` is what the checkpoint's model was fed with, as
+    in its `config.toml`, where that matters.
     """
 
     fresh: list[str]
     unused: list[str]
     remarks: list[str]
+    fed: Any = field(default_factory=dict)
 
     def __str__(self) -> str:
         left_out = [f"left out: {', '.join(self.unused)}"] if self.unused else []
@@ -63,20 +66,24 @@ def fill_from(model: nn.Module, config: Any, init: Path, classes: Sequence[str] 
     Encoders that compute different things are a ConfigError, those of different sizes a WeightsError.
     """
     pretrained, of_head = for_classes(read_checkpoint(init), classes)
+    # Most published models that started from CLIP were fed with statistics of their own.
+    from_clip = isinstance(pretrained.config, ClipConfig | ImageTowerConfig)
+    fed = {} if from_clip else pretrained.facts.get("input", {})
     filled = None
     if isinstance(config, XCLIPConfig):
         filled = fill_video_text(pretrained, config, model.state_dict(), init)
     elif isinstance(config, ViCLIPConfig):
         filled = fill_viclip(pretrained, config, model.state_dict(), init)
     elif isinstance(config, InternVideoConfig | AnswererConfig):
-        filled = fill_internvideo(pretrained, config, model.state_dict(), init)
+        filled = fill_internvideo(pretrained, config, model.state_dict(), init, classes)
     elif isinstance(config, uniformerv2.ClassifierConfig):
         filled = fill_uniformerv2(pretrained, config, model.state_dict(), init)
     elif isinstance(config, CrossModelConfig):
         filled = fill_cross_model(pretrained, config, model.state_dict(), init, classes)
     if filled is not None:
         model.load_state_dict(filled.state)
-        return Start(fresh=filled.fresh, unused=filled.unused, remarks=[*of_head, *filled.remarks])
+        remarks = [*of_head, *filled.remarks]
+        return Start(fresh=filled.fresh, unused=filled.unused, remarks=remarks, fed=fed)
     found, wanted = (getattr(c, "encoder", None) for c in (pretrained.config, config))
     theirs, ours = architecture_of(pretrained.config), architecture_of(config)
     if found is None:
@@ -94,7 +101,7 @@ def fill_from(model: nn.Module, config: Any, init: Path, classes: Sequence[str] 
     except WeightsError as error:
         raise WeightsError(f"{init}: {error}") from None
     model.load_state_dict(state)
-    return Start(fresh=fresh, unused=unused, remarks=[*of_head, *remarks])
+    return Start(fresh=fresh, unused=unused, remarks=[*of_head, *remarks], fed=fed)
 
 
 def finetune_state(
@@ -183,7 +190,7 @@ def check_mambas(found: MambaConfig, wanted: MambaConfig, init: Path) -> None:
     (frames, *patch), (new_frames, *new_patch) = found.tubelet, wanted.tubelet
     if patch != new_patch or (frames != new_frames and frames != 1):
         differing["tubelet"] = found.tubelet, wanted.tubelet
-    for name in (field.name for field in fields(MixerConfig)):
+    for name in (part.name for part in fields(MixerConfig)):
         if _effective(found, name) != _effective(wanted, name):
             differing[f"mixer.{name}"] = getattr(found.mixer, name), getattr(wanted.mixer, name)
     _raise_for(differing, init)

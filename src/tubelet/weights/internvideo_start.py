@@ -1,6 +1,6 @@
 """Starting InternVideo's multimodal branch from CLIP or from another one, and a model for questions from it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +33,7 @@ MAY_BE_FRESH = (
     "head.",
 )
 PLACES, WORDS = "video.embed.position", "text.embed.position"
+ANSWERS = ("head.fc2.weight", "head.fc2.bias")  # a row for each
 
 
 def fill_internvideo(
@@ -40,22 +41,24 @@ def fill_internvideo(
     config: InternVideoConfig | AnswererConfig,
     state: Mapping[str, Tensor],
     init: Path,
+    answers: Sequence[str] = (),
 ) -> Filled:
     """`state`, a fresh model's, with all that a CLIP, an InternVideo or a model for questions has for it.
 
-    Global blocks, mask token and decoder stay fresh where there are none, and a head for other answers. Of a
-    longer context the first words are kept, and positions in space are resampled for frames of another size.
-    Towers that compute different things, or read shorter texts, are a ConfigError.
+    Global blocks, mask token and decoder stay fresh where there are none, and what a head has for other `answers`
+    than it knows. Of a longer context the first words are kept, and positions in space are resampled for frames
+    of another size. Towers that compute different things, or read shorter texts, are a ConfigError.
     """
     found = pretrained.config
+    remarks: list[str] = []
     if isinstance(found, ClipConfig):
         check_tower(found.image, config.video, init)
         theirs = from_clip(pretrained.state, config)
     elif isinstance(found, InternVideoConfig | AnswererConfig):
         check_encoder(found.video, config.video, init)
         theirs = dict(pretrained.state)
-        if isinstance(found, AnswererConfig) and head_size(found) != head_size(config):
-            theirs = {key: value for key, value in theirs.items() if not key.startswith("head.fc2.")}
+        if isinstance(found, AnswererConfig) and isinstance(config, AnswererConfig):
+            theirs, remarks = with_answers(pretrained, answers, state)
     else:
         raise ConfigError(
             f"{init} holds a {architecture_of(found)}; an InternVideo starts from CLIP or InternVideo"
@@ -63,10 +66,10 @@ def fill_internvideo(
     check_texts(found, config, init)
     if WORDS in theirs:
         theirs[WORDS] = theirs[WORDS][: config.text.context_length]
-    remarks: list[str] = []
     if PLACES in theirs:
-        moved, remarks = with_places({POSITION: theirs[PLACES]}, config.video)
+        moved, said = with_places({POSITION: theirs[PLACES]}, config.video)
         theirs[PLACES] = moved[POSITION]
+        remarks = [*remarks, *said]
     check_shapes(theirs, state, init)
     fresh = [key for key in state if key not in theirs]
     lacking = [key for key in fresh if not key.startswith(MAY_BE_FRESH) and ".relation" not in key]
@@ -110,9 +113,31 @@ def check_texts(
         )
 
 
-def head_size(config: InternVideoConfig | AnswererConfig) -> int:
-    """How many answers a model chooses from; 0 where it answers no questions."""
-    return config.num_answers if isinstance(config, AnswererConfig) else 0
+def with_answers(
+    pretrained: Checkpoint, answers: Sequence[str], state: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], list[str]]:
+    """A checkpoint's tensors with a head for these answers, and what was done to it.
+
+    Rows go by name, and those of answers that it does not know are `state`'s. A head without names is kept for as
+    many answers, and left out for others.
+    """
+    theirs, known = dict(pretrained.state), pretrained.labels
+    wanted = len(state[ANSWERS[0]])
+    if known and answers and known != tuple(answers):
+        rows = {answer: row for row, answer in enumerate(known)}
+        ours = [row for row, answer in enumerate(answers) if answer in rows]
+        same = [rows[answers[row]] for row in ours]
+        for key in ANSWERS:
+            theirs[key] = state[key].clone()
+            theirs[key][ours] = pretrained.state[key][same]
+        return theirs, [f"the head's rows for {len(ours)} of {wanted} answers, by name"]
+    if len(theirs[ANSWERS[0]]) != wanted:
+        return {key: value for key, value in theirs.items() if key not in ANSWERS}, []
+    if answers and not known:
+        return theirs, [
+            f"the head's {wanted} answers have no names and are taken to be the data's in this order"
+        ]
+    return theirs, []
 
 
 def groups_of(keys: list[str]) -> list[str]:

@@ -77,8 +77,8 @@ def with_classes(
         known = [label for label in labels if names(label, label) in checkpoint.labels]
         if not known:
             raise WeightsError("the head knows none of the classes, so there is nothing to keep of it")
-    rows = head_rows(checkpoint.labels, known, renamed)
-    places = [place for place, label in enumerate(labels) if label in set(known)]
+    rows, kept = head_rows(checkpoint.labels, known, renamed), set(known)
+    places = [place for place, label in enumerate(labels) if label in kept]
     state = dict(checkpoint.state)
     for key in HEAD:
         state[key] = checkpoint.state[key].new_zeros(len(labels), *checkpoint.state[key].shape[1:])
@@ -92,14 +92,18 @@ def for_classes(checkpoint: Checkpoint, classes: Sequence[str]) -> tuple[Checkpo
 
     A head that knows all of them is put in their order; that of K710, the merged Kinetics, also knows what each
     Kinetics calls its classes. One of as many other classes is left out, which no shape would tell. What has no
-    head, or no names for it, stays as it is.
+    head, or no names for it, stays as it is; that a head without names is taken as it is, is said.
     """
     labels, has_head = checkpoint.labels, all(key in checkpoint.state for key in HEAD)
-    if not (has_head and labels and classes) or tuple(classes) == labels:
+    if not (has_head and classes) or tuple(classes) == labels:
         return checkpoint, []
+    num_classes = getattr(checkpoint.config, "num_classes", 0)
+    if not labels:
+        said = f"the head's {num_classes} classes have no names and are taken to be the data's in this order"
+        return checkpoint, [said] if num_classes == len(classes) else []
     synonyms = merged_names() if set(labels) == set(label_set("k710")) else {}
     renamed = names_in_head(labels, classes, synonyms)
-    if len(labels) == getattr(checkpoint.config, "num_classes", 0) and len(renamed) == len(classes):
+    if len(labels) == num_classes and len(renamed) == len(classes):
         said = f"the head's rows for {len(classes)} of its {len(labels)} classes, by name"
         return with_classes(checkpoint, classes, renamed), [said]
     if len(labels) != len(classes):

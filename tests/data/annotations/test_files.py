@@ -54,6 +54,20 @@ def test_a_quotation_mark_that_never_closes_costs_its_line_alone(tmp_path: Path)
     ]
 
 
+def test_a_quotation_mark_within_a_field_stands_for_itself(tmp_path: Path):
+    file = write(tmp_path, 'a,a 5" tv\nb,ok\nc,6"\n"d ""7""",\'8"\'\n')
+    assert told(list(csv_records(file))) == [["a", 'a 5" tv'], ["b", "ok"], ["c", '6"'], ['d "7"', "'8\"'"]]
+
+
+def test_a_record_that_is_malformed_costs_its_first_line_alone(tmp_path: Path):
+    file = write(tmp_path, 'a,b\n"c\n",d,"e"f\ng,h\n')
+    assert told(list(csv_records(file)))[1:] == [
+        "line 2: is no csv (',' expected after '\"')",
+        "line 3: is no csv (',' expected after '\"')",
+        ["g", "h"],
+    ]
+
+
 def test_a_line_that_is_no_text_costs_itself_alone(tmp_path: Path):
     file = write(tmp_path, b"a\nb\xffc\nd\0e\nf\n")
     assert told(list(lines_of(file))) == [

@@ -46,13 +46,28 @@ def plain(entry: Annotation) -> Annotation:
 
 
 def test_kinetics_names_a_clip_and_its_video():
-    first, second, _, test = sorted(
+    first, second, _, of_json, test = sorted(
         read_format("kinetics", example("kinetics")).annotations, key=lambda e: e.split == "test"
     )
     assert (first.video, first.clip) == ("-aB3dEfGh1_.mp4", "-aB3dEfGh1__000010_000020.mp4")
     assert (first.start, first.end, first.label, first.split) == (10.0, 20.0, "juggling lemons", "train")
     assert second.label == "folding, then ironing"
     assert (test.label, test.split) == (None, "test")
+    assert (of_json.clip, of_json.label) == ("zY9xWvUt_-s_000004_000014.mp4", "juggling lemons")
+    assert (of_json.start, of_json.end, of_json.split) == (4.0, 14.0, "val")
+
+
+def test_xclip_s_lists_and_json_have_the_names_of_their_csv():
+    named = [
+        ("abseiling/first video.mp4", "abseiling", "train"),
+        ("other/second.mp4", "None", "train"),  # a name, as every other one
+        ("third.mp4", "jumping, then rolling", "val"),
+        ("fourth", "abseiling", "val"),
+    ]
+    assert rows("xclip", "video", "label", "split") == named
+    assert class_names("xclip", example("xclip")) == ["abseiling", "jumping, then rolling", "None"]
+    lists = [file for file in example("xclip") if file.suffix != ".csv"]
+    assert [entry.label for entry in read_format("xclip", lists).annotations] == ["0", "2", "1", "0"]
 
 
 def test_something_v2_has_templates_for_labels_and_sentences_for_captions():

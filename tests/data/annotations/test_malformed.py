@@ -13,6 +13,8 @@ KINETICS = "label,youtube_id,time_start,time_end\n"
 MALFORMED = {
     # format: name, good lines, a bad line, what the error says after file and line
     "kinetics": ("train.csv", KINETICS + "run,abc,0,10", "run,abc,ten,20", "the time is 'ten'"),
+    "list": ("train.csv", "a b.mp4 0\nc.mp4 1", "b.mp4 x", "the label is 'x'"),
+    "xclip": ("train.txt", "a b.mp4 0\nc.mp4 1", "b.mp4", "expected `path label`"),
     "something_v1": ("train.csv", "1;Turning something", "2;Turning;something", "expected `id;template`"),
     "ucf101": ("trainlist01.txt", "Archery/v_1.avi 1", "v_2.avi 1", "expected `class/video.avi`"),
     "hmdb51": ("wave_test_split1.txt", "a.avi 1", "b.avi 3", "expected a video and 0"),
@@ -36,7 +38,7 @@ def test_a_malformed_line_is_an_error_or_counted(name: str, tmp_path: Path):
     assert str(raised.value).startswith(f"{file}, line {line}: {message}")
     found = read_format(name, [file], skip_bad=True)
     assert [str(error) for error in found.skipped] == [str(raised.value)]
-    assert len(found.annotations) == 2
+    assert len(found.annotations) == 2 + (name in ("list", "xclip"))
 
 
 IN_JSON: dict[str, tuple[Any, Any, str]] = {
@@ -110,6 +112,47 @@ def test_a_name_of_a_video_can_only_mean_a_file_in_the_folder(name: Any, tmp_pat
     file.write_text(json.dumps([{"video": name, "caption": "a dog"}]))
     with pytest.raises(DataError, match=r"line 1: (the video|expected the name of a video)"):
         read_format("video_json", [file])
+
+
+@pytest.mark.parametrize(
+    ("lines", "rows", "says"),
+    [
+        (["a.mp4 0 9", "b.mp4 1 x", "c.mp4 1 12"], ["a.mp4", "c.mp4"], "the label is 'x'"),
+        (["a b 20 0", "b 0 1", "c 12 1"], ["a b", "c"], "the number of frames is '0'"),
+        (["path,label", "a.mp4,0", "a.mp4,1", "b.mp4,1"], ["a.mp4", "b.mp4"], "has the label 1, but 0 above"),
+        (["a.mp4 0", "\xff.mp4 1", "b.mp4 1"], ["a.mp4", "b.mp4"], "byte 1 is not UTF-8 text"),
+    ],
+)
+def test_a_bad_line_of_a_list_costs_no_other(lines: list[str], rows: list[str], says: str, tmp_path: Path):
+    file = tmp_path / "list.txt"
+    file.write_bytes("\n".join(lines).encode("latin-1"))
+    with pytest.raises(DataError, match=r"list\.txt, line [23]"):
+        read_format("list", [file])
+    found = read_format("list", [file], skip_bad=True)
+    assert [entry.video for entry in found.annotations] == rows
+    assert len(found.skipped) == 1
+    assert says in str(found.skipped[0])
+
+
+@pytest.mark.parametrize("label", ["[]", "[0, 1]", "true", "-1", '"0"', "1.5"])
+def test_xclip_s_json_has_one_number_for_a_label(label: str, tmp_path: Path):
+    (tmp_path / "train.json").write_text(f'[{{"filename": "a.mp4", "label": {label}}}]')
+    with pytest.raises(DataError, match=r"line 1: the label is .*one whole number"):
+        read_format("xclip", [tmp_path / "train.json"])
+
+
+def test_xclip_s_labels_are_those_of_its_csv(tmp_path: Path):
+    (tmp_path / "train.txt").write_text("a.mp4 0\nb.mp4 2\n")
+    (tmp_path / "labels.csv").write_text("id,name\n1,run\n0,jump\n")
+    files = [tmp_path / "train.txt", tmp_path / "labels.csv"]
+    with pytest.raises(DataError, match="line 2: the label is 2; 2 classes have names"):
+        read_format("xclip", files)
+    (tmp_path / "labels.csv").write_text("id,name\n0,jump\n2,run\n")
+    with pytest.raises(DataError, match="are not numbered from 0 to 1"):
+        read_format("xclip", files)
+    (tmp_path / "labels.csv").write_text("id,name\n0,jump\n0,run\n")
+    with pytest.raises(DataError, match="line 3: the id is '0'; every class has a number of its own"):
+        read_format("xclip", files)
 
 
 def test_nothing_but_bad_entries_is_an_error_even_when_they_may_be_skipped(tmp_path: Path):
@@ -215,3 +258,20 @@ def test_labels_are_numbered_from_zero_without_gaps(numbers: str, tmp_path: Path
     (tmp_path / "train.json").write_text(json.dumps([{"id": "1", "template": "a", "label": "a"}]))
     with pytest.raises(DataError, match=r"labels\.json"):
         read_format("something_v2", [tmp_path / "labels.json", tmp_path / "train.json"])
+
+
+def test_a_table_is_no_list(tmp_path: Path):
+    (tmp_path / "train.csv").write_text(KINETICS + "run,abc,0,10\n")
+    with pytest.raises(DataError, match="is no list of paths and labels; its format is kinetics"):
+        read_format("list", [tmp_path / "train.csv"])
+    (tmp_path / "train.csv").write_text("path,start,end\na.mp4,0,1\n")
+    with pytest.raises(DataError, match="its format is generic"):
+        read_format("list", [tmp_path / "train.csv"])
+
+
+@pytest.mark.parametrize("name", ["kinetics", "list", "ucf101", "generic"])
+def test_an_error_quotes_no_more_than_a_person_reads(name: str, tmp_path: Path):
+    (tmp_path / "train.csv").write_text("a" * 100_000 + "\n")
+    with pytest.raises(DataError, match=r"train.csv, line 1: .*…$") as raised:
+        read_format(name, [tmp_path / "train.csv"])
+    assert len(str(raised.value)) == 1001

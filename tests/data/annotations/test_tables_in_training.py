@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from tests.data.media_files import write_video
+from tubelet.data.annotations.generic import read_generic
 from tubelet.data.batch import LoadedVideo
 from tubelet.data.datasets import VideoDataset
 from tubelet.data.input_spec import InputSpec
@@ -149,3 +150,34 @@ def test_parts_of_videos_are_not_cut_into_windows_again():
     part = Sample(path="a.mp4", label=0, id="a.mp4@0-1s", window=(0.0, 1.0))
     with pytest.raises(ConfigError, match=r"the list names a part of one \(a\.mp4@0-1s\)"):
         cut_windows([part], InputSpec(window_seconds=1.0))
+
+
+def test_every_list_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    read: list[str] = []
+
+    def counted(files: list[Path]) -> object:
+        read.extend(file.name for file in files)
+        return read_generic(files)
+
+    monkeypatch.setattr("tubelet.data.described.read_generic", counted)
+    find_splits(write(tmp_path, TABLE))
+    assert read == ["all.csv"]
+    read.clear()
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for split in ("train", "val", "test"):
+        write(folder, f"path,caption\n{split}.mp4,a dog\n", f"{split}.csv")
+    splits = find_splits(folder)
+    assert [s.id for s in (*splits.train, *splits.val, *splits.test)] == ["train.mp4", "val.mp4", "test.mp4"]
+    assert sorted(read) == ["test.csv", "train.csv", "val.csv"]
+
+
+def test_an_official_list_of_several_splits_is_not_learned_from_as_one(tmp_path: Path):
+    lines = ["label,youtube_id,time_start,time_end,split", "run,abc,0,10,train", "run,def,0,10,validate"]
+    file = write(tmp_path, "\n".join(lines), "k400.csv")
+    with pytest.raises(
+        DataError, match=r"several splits \(train, validate\).*data convert kinetics k400.csv"
+    ):
+        find_splits(file)
+    write(tmp_path, "\n".join(lines[:2]), "k400.csv")
+    assert [sample.id for sample in read_annotations(file).samples] == ["abc_000000_000010.mp4"]

@@ -12,6 +12,7 @@ from tubelet.errors import DataError
 
 T = TypeVar("T")
 Box = tuple[float, float, float, float]
+LONGEST_ERROR = 1000  # characters, which a path may take up to several hundred of
 
 SPLIT_NAMES = {
     "training": "train",
@@ -66,15 +67,18 @@ def collect(entries: Iterable[Entry], *, skip_bad: bool = False) -> Collected:
     annotations: list[Annotation] = []
     skipped: list[DataError] = []
     left_out: Counter[str] = Counter()
-    for entry in entries:
-        if isinstance(entry, Annotation):
-            annotations.append(entry)
-        elif isinstance(entry, LeftOut):
-            left_out[entry.reason] += 1
-        elif skip_bad:
-            skipped.append(entry)
-        else:
-            raise entry
+    try:
+        for entry in entries:
+            if isinstance(entry, Annotation):
+                annotations.append(entry)
+            elif isinstance(entry, LeftOut):
+                left_out[entry.reason] += 1
+            elif skip_bad:
+                skipped.append(_shortened(entry))
+            else:
+                raise entry
+    except DataError as error:
+        raise _shortened(error) from None
     if skipped and not annotations:
         raise DataError(f"all {len(skipped)} entries are malformed; the first: {skipped[0]}")
     if not annotations:
@@ -188,6 +192,12 @@ def items_of(where: str, what: str, value: Any) -> list[Any]:
     if not isinstance(value, list):
         raise DataError(f"{where}: the {what} are {_short(value)}; they must be a list")
     return value
+
+
+def _shortened(error: DataError) -> DataError:
+    """An error whose message quotes no more of a file than a person reads."""
+    said = str(error)
+    return error if len(said) <= LONGEST_ERROR else DataError(f"{said[:LONGEST_ERROR]}…")
 
 
 def _short(value: Any) -> str:

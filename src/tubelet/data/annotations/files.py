@@ -45,7 +45,7 @@ def delimited(file: Path, delimiter: str) -> Iterator[Record | DataError]:
 def csv_records(file: Path, delimiter: str = ",") -> Iterator[Record | DataError]:
     """The fields of every record; quoted ones may hold delimiters, quotes and line breaks.
 
-    A quote that never closes costs its own line and no other.
+    A record that is malformed, or whose quotation mark never closes, costs its own line and no other.
     """
     lines = list(raw_lines(file))
     at = 0
@@ -55,34 +55,57 @@ def csv_records(file: Path, delimiter: str = ",") -> Iterator[Record | DataError
             yield first
             at += 1
             continue
-        count = _lines_of_record(lines, at)
-        if count and not first.text.strip():
-            at += 1
-            continue
-        if not count:
-            yield first.error("a quotation mark opens and never closes")
+        count = _lines_of_record(lines, at, delimiter)
+        if count == 1 and not first.text.strip():
             at += 1
             continue
         text = "\n".join(line.text for line in lines[at : at + count] if isinstance(line, Line))
         try:
-            fields = next(csv.reader([text], delimiter=delimiter, strict=True))
-            yield Record(_place(first), fields, number=first.number)
-        except csv.Error as error:
-            yield first.error(f"is no csv ({error})")
-        at += count
+            if not count:
+                raise first.error("a quotation mark opens and never closes")
+            yield Record(
+                _place(first), next(csv.reader([text], delimiter=delimiter, strict=True)), number=first.number
+            )
+            at += count
+        except (DataError, csv.Error) as error:
+            yield error if isinstance(error, DataError) else first.error(f"is no csv ({error})")
+            at += 1
 
 
-def _lines_of_record(lines: Sequence[Line | DataError], at: int) -> int:
-    """How many lines the record that opens there has, up to an even number of quotation marks; 0 for no end."""
-    marks = 0
+def _lines_of_record(lines: Sequence[Line | DataError], at: int, delimiter: str) -> int:
+    """How many lines the record that opens there has; 0 where a quotation mark never closes."""
+    quoted = False
     for place in range(at, len(lines)):
         line = lines[place]
         if isinstance(line, DataError):
             return 0
-        marks += line.text.count('"')
-        if marks % 2 == 0:
+        quoted = _ends_quoted(line.text, delimiter, quoted)
+        if not quoted:
             return place + 1 - at
     return 0
+
+
+def _ends_quoted(text: str, delimiter: str, quoted: bool) -> bool:
+    """Whether a line ends within quotation marks, given whether it begins there.
+
+    They open at the start of a field alone, so that the one of `a 5" screen` stands for itself.
+    """
+    if '"' not in text:
+        return quoted
+    at = 0
+    while at >= 0:
+        if not quoted and text[at : at + 1] == '"':
+            quoted, at = True, at + 1
+        if quoted:
+            at = text.find('"', at)
+            while at >= 0 and text[at + 1 : at + 2] == '"':
+                at = text.find('"', at + 2)
+            if at < 0:
+                return True
+            quoted = False
+        at = text.find(delimiter, at)
+        at = at + 1 if at >= 0 else at
+    return False
 
 
 def table(

@@ -18,6 +18,7 @@ from tubelet.data.annotations.captions import (
 )
 from tubelet.data.annotations.generic import read_generic
 from tubelet.data.annotations.kinetics import read_kinetics
+from tubelet.data.annotations.lists import holds_names, read_list, read_xclip, xclip_classes
 from tubelet.data.annotations.long import (
     read_breakfast,
     read_breakfast_actions,
@@ -31,7 +32,6 @@ from tubelet.data.annotations.something import read_something_v1, read_something
 from tubelet.data.annotations.split_files import (
     read_folders,
     read_hmdb51,
-    read_list,
     read_ucf101,
     ucf101_classes,
 )
@@ -61,6 +61,12 @@ QUESTIONS = '[{"question", "answer", "video_id"}]'
 FORMATS: dict[str, Format] = {
     "kinetics": Format(read=read_kinetics, looks_like="label,youtube_id,time_start,time_end,split"),
     "list": Format(read=read_list, looks_like="path label"),
+    "xclip": Format(
+        read=read_xclip,
+        looks_like='[{"filename", "label": [0]}]',
+        classes=xclip_classes,
+        is_classes=holds_names,
+    ),
     "folders": Format(read=read_folders, looks_like="class name/any video.mp4"),
     "something_v1": Format(
         read=read_something_v1,

@@ -1,29 +1,53 @@
-"""Kinetics: `label,youtube_id,time_start,time_end,split`, as published for 400, 600 and 700 classes."""
+"""Kinetics: `label,youtube_id,time_start,time_end,split`, as published for 400, 600 and 700 classes, and JSON."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tubelet.data.annotations.annotation import Annotation, Entry, each, split_name, text_of, video_name
+from tubelet.data.annotations.annotation import (
+    Annotation,
+    Entry,
+    each,
+    member,
+    split_name,
+    stretch_of,
+    text_of,
+    video_name,
+)
 from tubelet.data.annotations.files import Record, split_of_file, table
+from tubelet.data.annotations.json_files import json_records
 from tubelet.errors import DataError
 
 COLUMNS = ("youtube_id", "time_start", "time_end")
 
 
 def read_kinetics(files: Sequence[Path]) -> Iterator[Entry]:
-    """The clips of official csv files; a test list may lack the column of labels.
+    """The clips of official csv files, or of the JSON beside them; a test list may lack the labels.
 
     Videos on disk are the clips (`-abc_000010_000020.mp4`) or all of a video (`-abc.mp4`).
     """
     for file in files:
+        if file.suffix.lower() == ".json":
+            yield from each(json_records(file), partial(_clip_of_json, file=file))
+            continue
         yield from each(kinetics_records(file), lambda record, file=file: [kinetics_clip(record, file)])
 
 
 def kinetics_records(file: Path) -> Iterator[Record | DataError]:
     """The records of an official csv, as dicts by column."""
     yield from table(file, *COLUMNS, optional=("label", "split"))
+
+
+def check_one_split(file: Path, records: Iterable[Record]) -> None:
+    """Raise where an official csv names several splits, which would all be learned from as one."""
+    splits = dict.fromkeys(record.value.get("split") for record in records)
+    if len(splits) > 1:
+        raise DataError(
+            f"{file}: holds several splits ({', '.join(map(str, splits))}), which would be mixed; "
+            f"`tubelet data convert kinetics {file.name} table.csv` makes a table that keeps them apart"
+        )
 
 
 def kinetics_seconds(where: str, text: str | None) -> int:
@@ -58,3 +82,22 @@ def kinetics_clip(record: Record, file: Path) -> Annotation:
         label=text_of(record.where, "label", fields["label"]) if "label" in fields else None,
         split=split_name(record.where, fields.get("split")) or split_of_file(file),
     )
+
+
+def _clip_of_json(record: Record, file: Path) -> list[Entry]:
+    """`"-abc": {"annotations": {"label", "segment": [10.0, 20.0]}, "subset", …}`; a test has no label."""
+    where = record.where
+    told = member(where, record.value, "annotations")
+    start, end = stretch_of(where, member(where, told, "segment"))
+    video, clip = clip_names(video_name(where, record.key), int(start), int(end))
+    return [
+        Annotation(
+            where=where,
+            video=video,
+            clip=clip,
+            start=start,
+            end=end,
+            label=text_of(where, "label", told["label"]) if "label" in told else None,
+            split=split_name(where, record.value.get("subset")) or split_of_file(file),
+        )
+    ]

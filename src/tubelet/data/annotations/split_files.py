@@ -1,4 +1,4 @@
-"""UCF101's and HMDB51's files of splits, class folders, and lists with `path label` on each line."""
+"""UCF101's and HMDB51's files of splits, and class folders."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -6,9 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from tubelet.data.annotations.annotation import Annotation, Entry, LeftOut, each, video_name
-from tubelet.data.annotations.files import Record, lines_of, split_of_file
+from tubelet.data.annotations.files import Record, lines_of
 from tubelet.data.class_folders import read_class_folders
-from tubelet.data.manifest import read_annotations
 from tubelet.data.protocols import HMDB51_PARTS
 from tubelet.errors import DataError
 
@@ -104,18 +103,3 @@ def read_folders(files: Sequence[Path]) -> Iterator[Entry]:
                     label=label,
                     split=split,
                 )
-
-
-def read_list(files: Sequence[Path]) -> Iterator[Entry]:
-    """`path label` on each line, as `manifest.read_video_list` reads it; the split is in the file's name."""
-    for file in files:
-        for sample in read_annotations(file).samples:
-            path = Path(sample.path)
-            yield Annotation(
-                where=str(file),
-                video=str(path.relative_to(file.parent) if path.is_relative_to(file.parent) else path),
-                folder=str(file.parent),
-                label=None if sample.label is None else str(sample.label),
-                split=split_of_file(file),
-                duration=sample.seconds,
-            )
