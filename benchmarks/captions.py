@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -71,9 +71,7 @@ def asked_for(loaded: LoadedModel, folder: Path) -> Rates:
     }
 
 
-def learned(
-    data: Path, out: Path, settings: Sequence[str], recipe: str = "xclip.train_nano"
-) -> tuple[LoadedModel, float]:
+def learned(data: Path, out: Path, settings: Sequence[str], recipe: str) -> tuple[LoadedModel, float]:
     """A model trained by a recipe, and the CPU seconds that it took."""
     begun = time.process_time()
     options = RunOptions(device="cpu", validate_every=0, cache_bytes=2**30)
@@ -91,9 +89,10 @@ def pooled(rates: Sequence[Rates]) -> Rates:
 def show(found: Found) -> None:
     for what, models in found.items():
         names = list(next(iter(models.values()))[0])
-        for part in (names[:5], names[5:]):
+        for part in (names[:5], names[5:8], names[8:]):
             rows = [[model, *(pooled(rates)[name] for name in part)] for model, rates in models.items()]
-            measure.table([f"{what} captions", *part], rows)
+            if part:
+                measure.table([f"{what} captions", *part], rows)
 
 
 def plain(found: Found, seconds: Mapping[str, Sequence[float]]) -> dict[str, object]:
@@ -117,33 +116,45 @@ def plain(found: Found, seconds: Mapping[str, Sequence[float]]) -> dict[str, obj
     }
 
 
-def main() -> None:
-    quick = measure.options(__doc__).quick
-    torch.set_num_threads(1)
-    speed_up_cpu()
-    measure.headline("A tiny X-CLIP from scratch on captions")
-    found: Found = {what: {model: [] for model in MODELS} for what in ("seen", "unseen")}
-    seconds: dict[str, list[float]] = {model: [] for model in MODELS}
+def compare(
+    name: str,
+    recipe: str,
+    models: Mapping[str, Sequence[str]],
+    ask: Callable[[LoadedModel, Path], Rates],
+    *,
+    quick: bool,
+) -> None:
+    """Train every model with every seed, ask each for seen and unseen captions, show and keep what comes out."""
+    found: Found = {what: {model: [] for model in models} for what in ("seen", "unseen")}
+    seconds: dict[str, list[float]] = {model: [] for model in models}
     fewer = ("optim.epochs=1", "optim.warmup_epochs=0") if quick else ()
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder, "captions")
         write_captions(CAPTIONS, data, QUICK_SIZES if quick else SIZES)
         for seed in SEEDS[:1] if quick else SEEDS:
-            for number, (model, settings) in enumerate(MODELS.items()):
+            for number, (model, settings) in enumerate(models.items()):
                 out = Path(folder, f"{number}-{seed}")
-                loaded, spent = learned(data, out, [*settings, *fewer, f"seed={seed}"])
+                loaded, spent = learned(data, out, [*settings, *fewer, f"seed={seed}"], recipe)
                 seconds[model].append(spent)
                 for what, where in (("seen", data), ("unseen", data / "unseen")):
-                    found[what][model].append(asked_for(loaded, where))
-                rates = found["unseen"][model][-1]
-                print(f"{model}, seed {seed}, {spent:.0f} CPU s, unseen:", flush=True)
-                print("  " + ", ".join(f"{n} {100 * r.value:.1f}" for n, r in rates.items()), flush=True)
+                    rates = ask(loaded, where)
+                    found[what][model].append(rates)
+                    print(f"{model}, seed {seed}, {spent:.0f} CPU s, {what}:", flush=True)
+                    print("  " + ", ".join(f"{n} {100 * r.value:.1f}" for n, r in rates.items()), flush=True)
     show(found)
     ratios = {
         model: {name: round(rate.value, 4) for name, rate in pooled(rates).items()}
         for model, rates in found["unseen"].items()
     }
-    measure.finish("captions", figures=plain(found, seconds), ratios=ratios, keep=not quick)
+    measure.finish(name, figures=plain(found, seconds), ratios=ratios, keep=not quick)
+
+
+def main() -> None:
+    quick = measure.options(__doc__).quick
+    torch.set_num_threads(1)
+    speed_up_cpu()
+    measure.headline("A tiny X-CLIP from scratch on captions")
+    compare("captions", "xclip.train_nano", MODELS, asked_for, quick=quick)
 
 
 if __name__ == "__main__":

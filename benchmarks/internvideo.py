@@ -15,17 +15,15 @@ import os
 # Before torch starts its threads: those that wait must not count as work.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from benchmarks import measure
-from benchmarks.captions import QUICK_SIZES, SEEDS, SIZES, Found, Rates, asked_for, learned, plain, pooled
+from benchmarks.captions import Rates, asked_for, compare
 from tubelet.data.audit import Rate
 from tubelet.data.caption_clips import CAPTIONS
-from tubelet.data.caption_files import write_captions
 from tubelet.data.caption_scores import factor_rates
 from tubelet.data.captions import Caption, parse_caption
 from tubelet.data.manifest import read_annotations
@@ -82,12 +80,9 @@ def parsed(text: str) -> Caption | None:
         return None
 
 
-def show(found: Found) -> None:
-    for what, models in found.items():
-        names = list(next(iter(models.values()))[0])
-        for part in (names[:5], names[5:8], names[8:]):
-            rows = [[model, *(pooled(rates)[name] for name in part)] for model, rates in models.items()]
-            measure.table([f"{what} captions", *part], rows)
+def found_and_told(loaded: LoadedModel, folder: Path) -> Rates:
+    """How often the model chooses the right caption, and how often it tells it."""
+    return {**asked_for(loaded, folder), **told_captions(loaded, folder)}
 
 
 def main() -> None:
@@ -95,28 +90,7 @@ def main() -> None:
     torch.set_num_threads(1)
     speed_up_cpu()
     measure.headline("A tiny InternVideo from scratch on captions")
-    found: Found = {what: {model: [] for model in MODELS} for what in ("seen", "unseen")}
-    seconds: dict[str, list[float]] = {model: [] for model in MODELS}
-    fewer = ("optim.epochs=1", "optim.warmup_epochs=0") if quick else ()
-    with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder, "captions")
-        write_captions(CAPTIONS, data, QUICK_SIZES if quick else SIZES)
-        for seed in SEEDS[:1] if quick else SEEDS:
-            for number, (model, settings) in enumerate(MODELS.items()):
-                chosen, out = [*settings, *fewer, f"seed={seed}"], Path(folder, f"{number}-{seed}")
-                loaded, spent = learned(data, out, chosen, "internvideo.pretrain_nano")
-                seconds[model].append(spent)
-                for what, where in (("seen", data), ("unseen", data / "unseen")):
-                    rates = {**asked_for(loaded, where), **told_captions(loaded, where)}
-                    found[what][model].append(rates)
-                    print(f"{model}, seed {seed}, {spent:.0f} CPU s, {what}:", flush=True)
-                    print("  " + ", ".join(f"{n} {100 * r.value:.1f}" for n, r in rates.items()), flush=True)
-    show(found)
-    ratios = {
-        model: {name: round(rate.value, 4) for name, rate in pooled(rates).items()}
-        for model, rates in found["unseen"].items()
-    }
-    measure.finish("internvideo", figures=plain(found, seconds), ratios=ratios, keep=not quick)
+    compare("internvideo", "internvideo.pretrain_nano", MODELS, found_and_told, quick=quick)
 
 
 if __name__ == "__main__":

@@ -3,15 +3,12 @@
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 from tubelet.data.manifest import read_class_names
 from tubelet.errors import ConfigError
 
 FOLDER = Path(__file__).with_name("labels")
 LABEL_SETS = ("k400", "k600", "k700", "k710", "k400_uniformerv2", "ucf101", "hmdb51")
-
-LabelSet = Literal["k400", "k600", "k700", "k710", "k400_uniformerv2", "ucf101", "hmdb51"]
 
 
 @dataclass(frozen=True, kw_only=True)
