@@ -11,8 +11,8 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from benchmarks import measure
-from tubelet.data.caption_clips import CAPTIONS, caption_paths, caption_scene
-from tubelet.data.captions import Caption, combinations
+from tubelet.data.synthetic.caption_clips import CAPTIONS, caption_paths, caption_scene
+from tubelet.data.synthetic.captions import Caption, combinations
 
 CELLS, NUM_CLIPS = 16, 2400
 SPREADS = (1.0, CAPTIONS.spread)

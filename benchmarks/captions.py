@@ -24,12 +24,12 @@ from pathlib import Path
 import torch
 
 from benchmarks import measure
-from tubelet.data.audit import Rate
-from tubelet.data.caption_clips import CAPTIONS
-from tubelet.data.caption_files import write_captions
-from tubelet.data.caption_scores import contrast_rates, factor_rates
-from tubelet.data.captions import parse_caption
 from tubelet.data.manifest import read_annotations
+from tubelet.data.synthetic.audit import Rate
+from tubelet.data.synthetic.caption_clips import CAPTIONS
+from tubelet.data.synthetic.caption_files import write_captions
+from tubelet.data.synthetic.caption_scores import contrast_rates, factor_rates
+from tubelet.data.synthetic.captions import parse_caption
 from tubelet.inference.load import LoadedModel, load
 from tubelet.inference.named_classes import named_classifier
 from tubelet.recipes import find_recipe

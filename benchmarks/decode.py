@@ -26,8 +26,8 @@ import torch
 from benchmarks import measure
 from benchmarks.realistic_clips import encoded
 from tubelet.data.encode import write_mp4
-from tubelet.data.index_cache import forget
-from tubelet.data.synth import SynthConfig, render_clip
+from tubelet.data.reading.index_cache import forget
+from tubelet.data.synthetic.synth import SynthConfig, render_clip
 from tubelet.data.video import Video
 
 PLANS = {

@@ -18,8 +18,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from tubelet.data.encode import write_mp4
-from tubelet.data.fingerprint import THRESHOLD, distances, fingerprint, similar_copies
-from tubelet.data.synth import LEVELS, render_clip
+from tubelet.data.merging.fingerprint import THRESHOLD, distances, fingerprint, similar_copies
+from tubelet.data.synthetic.synth import LEVELS, render_clip
 
 Clip = UInt8[Tensor, "frames 3 rows columns"]
 SIZE, FPS = 96, 12

@@ -39,8 +39,8 @@ from tubelet.data.datasets import check_files
 from tubelet.data.input_spec import InputSpec
 from tubelet.data.sample import Sample
 from tubelet.data.splits import Splits, find_splits
-from tubelet.data.synth import QUICKSTART, label_of, scene_of
-from tubelet.data.synth_files import video_path, write_dataset
+from tubelet.data.synthetic.synth import QUICKSTART, label_of, scene_of
+from tubelet.data.synthetic.synth_files import video_path, write_dataset
 from tubelet.data.transforms import to_model
 from tubelet.inference.load import load
 from tubelet.models.cross_model import CrossModel

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 
 from benchmarks.measure import finish, headline
-from tubelet.data import supervised
-from tubelet.data.limits import Limits
+from tubelet.data.reading import supervised
+from tubelet.data.reading.limits import Limits
 from tubelet.data.video import Video
 from tubelet.errors import VideoError
 

@@ -22,11 +22,11 @@ import torch
 
 from benchmarks import measure
 from benchmarks.captions import Rates, asked_for, compare
-from tubelet.data.audit import Rate
-from tubelet.data.caption_clips import CAPTIONS
-from tubelet.data.caption_scores import factor_rates
-from tubelet.data.captions import Caption, parse_caption
 from tubelet.data.manifest import read_annotations
+from tubelet.data.synthetic.audit import Rate
+from tubelet.data.synthetic.caption_clips import CAPTIONS
+from tubelet.data.synthetic.caption_scores import factor_rates
+from tubelet.data.synthetic.captions import Caption, parse_caption
 from tubelet.data.transforms import to_model
 from tubelet.errors import ConfigError
 from tubelet.inference.captioning import captioner, told, written

@@ -25,7 +25,7 @@ from tubelet.data.datasets import Transform, VideoDataset
 from tubelet.data.encode import Encoding
 from tubelet.data.input_spec import InputSpec
 from tubelet.data.loader import TrainingOrder, training_loader
-from tubelet.data.prepare_video import Preparation, prepare_video
+from tubelet.data.preparing.prepare_video import Preparation, prepare_video
 from tubelet.data.randomness import view_generator
 from tubelet.data.sample import Sample
 from tubelet.data.transforms import FinetuneTransform, PretrainTransform

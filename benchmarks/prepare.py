@@ -18,7 +18,7 @@ from benchmarks import measure
 from benchmarks.decode import process_seconds, with_tubelet
 from benchmarks.moving_scene import PLANS, encode, moving_scene
 from tubelet.data.encode import Encoding
-from tubelet.data.prepare_video import Preparation, prepare_video
+from tubelet.data.preparing.prepare_video import Preparation, prepare_video
 from tubelet.data.resize import resize
 from tubelet.data.video import Video
 

@@ -2,8 +2,8 @@
 
     python -m benchmarks.synth_audit --level L1 --train 6000 --test 6000
 
-Renders clips of all motions straight to pixels (no files) and trains each probe of `tubelet.data.audit` on them.
-The figures in docs/synth.md were made by this command.
+Renders clips of all motions straight to pixels (no files) and trains each probe of
+`tubelet.data.synthetic.audit` on them. The figures in docs/synth.md were made by this command.
 """
 
 import argparse
@@ -15,9 +15,9 @@ from dataclasses import replace
 
 import torch
 
-from tubelet.data.audit import AuditReport, audit
-from tubelet.data.audit_probes import PROBES
-from tubelet.data.synth import LEVELS, RENDERER, SynthConfig
+from tubelet.data.synthetic.audit import AuditReport, audit
+from tubelet.data.synthetic.audit_probes import PROBES
+from tubelet.data.synthetic.synth import LEVELS, RENDERER, SynthConfig
 
 
 def parsed() -> argparse.Namespace:

@@ -11,8 +11,8 @@ import pytest
 from tubelet.cli import main
 from tubelet.config import read_toml
 from tubelet.data.manifest import read_annotations
-from tubelet.data.synth import LEVELS
-from tubelet.data.synth_files import write_dataset
+from tubelet.data.synthetic.synth import LEVELS
+from tubelet.data.synthetic.synth_files import write_dataset
 from tubelet.errors import ConfigError
 
 TINY = (

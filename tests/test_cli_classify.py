@@ -12,7 +12,7 @@ from tests.inference.checkpoints import CLASSIFIER, INPUT, checkpoint
 from tests.inference.words import save_xclip
 from tests.test_cli import error_line, tubelet
 from tubelet.data.encode import write_mp4
-from tubelet.data.synth import LEVELS, render_clip
+from tubelet.data.synthetic.synth import LEVELS, render_clip
 from tubelet.weights.files import save_checkpoint
 
 LABELS = 'three dogs pulling a sled, DunkingInPool, "slip, then fall"'

@@ -13,7 +13,7 @@ from tubelet.data.encode import write_mp4
 from tubelet.data.label_sets import label_set
 from tubelet.data.manifest import read_annotations
 from tubelet.data.splits import find_splits
-from tubelet.data.synth import LEVELS, label_of, render_clip
+from tubelet.data.synthetic.synth import LEVELS, label_of, render_clip
 from tubelet.data.video import Video
 from tubelet.models.uniformerv2 import VARIANTS, ClassifierConfig, UniFormerV2Classifier
 from tubelet.weights.files import Checkpoint, read_checkpoint, save_checkpoint

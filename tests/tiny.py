@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tubelet.data.synth import SynthConfig
-from tubelet.data.synth_files import write_dataset
+from tubelet.data.synthetic.synth import SynthConfig
+from tubelet.data.synthetic.synth_files import write_dataset
 from tubelet.recipes import Recipe, find_recipe
 
 MOTIONS = ("move_left", "move_right")

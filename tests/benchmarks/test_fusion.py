@@ -10,8 +10,8 @@ import torch
 from benchmarks.fusion import DATA, LOOKS, QUESTIONS, Bench, with_classifier, with_learned_weight
 from tubelet.config import to_plain
 from tubelet.data.splits import find_splits
-from tubelet.data.synth import scene_of
-from tubelet.data.synth_files import write_dataset
+from tubelet.data.synthetic.synth import scene_of
+from tubelet.data.synthetic.synth_files import write_dataset
 from tubelet.inference.load import load
 from tubelet.models import build_model, variant
 from tubelet.recipes import find_recipe

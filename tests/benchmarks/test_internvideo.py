@@ -1,8 +1,8 @@
 """What the benchmark makes of a decoder's words."""
 
 from benchmarks.internvideo import caption_rates
-from tubelet.data.caption_clips import CAPTIONS
-from tubelet.data.captions import Caption
+from tubelet.data.synthetic.caption_clips import CAPTIONS
+from tubelet.data.synthetic.captions import Caption
 
 
 def test_what_is_no_caption_is_wrong_in_everything_and_new_ones_are_counted():

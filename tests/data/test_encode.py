@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tubelet.data.encode import Encoding, write_mp4, write_timed_mp4
-from tubelet.data.synth import LEVELS, render_clip
+from tubelet.data.synthetic.synth import LEVELS, render_clip
 from tubelet.data.video import Frames, Video
 
 

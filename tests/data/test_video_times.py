@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tests.data.media_files import decode_all, write_video, x264
-from tubelet.data.limits import Limits
-from tubelet.data.orientation import square_size
+from tubelet.data.reading.limits import Limits
+from tubelet.data.reading.orientation import square_size
 from tubelet.data.video import Video
 from tubelet.errors import VideoError
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from tests.quickstart.page_tags import Tags, addresses
 from tests.tiny import SHARED
-from tubelet.data.synth import SynthConfig
+from tubelet.data.synthetic.synth import SynthConfig
 from tubelet.errors import ConfigError
 from tubelet.inference.load import load
 from tubelet.quickstart.plan import QuickstartPlan

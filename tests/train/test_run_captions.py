@@ -10,9 +10,9 @@ from rich.console import Console
 
 from tests.inference.checkpoints import checkpoint
 from tests.train.test_run import assert_same_outcome, interrupt, stop_at
-from tubelet.data.caption_clips import CaptionConfig
-from tubelet.data.caption_files import write_captions
 from tubelet.data.png import png
+from tubelet.data.synthetic.caption_clips import CaptionConfig
+from tubelet.data.synthetic.caption_files import write_captions
 from tubelet.errors import ConfigError, DataError
 from tubelet.inference.captioning import answer
 from tubelet.inference.load import load

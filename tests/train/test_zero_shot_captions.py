@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tubelet.data.audit import Rate
-from tubelet.data.caption_clips import CAPTIONS
-from tubelet.data.caption_files import write_captions
-from tubelet.data.caption_scores import contrast_rates, factor_rates
-from tubelet.data.captions import parse_caption
 from tubelet.data.manifest import read_annotations
+from tubelet.data.synthetic.audit import Rate
+from tubelet.data.synthetic.caption_clips import CAPTIONS
+from tubelet.data.synthetic.caption_files import write_captions
+from tubelet.data.synthetic.caption_scores import contrast_rates, factor_rates
+from tubelet.data.synthetic.captions import parse_caption
 from tubelet.inference.load import load
 from tubelet.inference.named_classes import named_classifier
 from tubelet.train.evaluate import evaluate_model

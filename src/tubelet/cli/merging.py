@@ -13,16 +13,16 @@ from tubelet.cli.app import out as terminal
 from tubelet.cli.files import check_folders, check_outputs
 from tubelet.cli.named_sets import assigned, class_names, named_paths
 from tubelet.data.described import is_described
-from tubelet.data.found_synonyms import Kind, accept, find_synonyms, write_proposals
 from tubelet.data.label_sets import merged_names
-from tubelet.data.label_space import merge_labels
 from tubelet.data.list_lines import read_lines
 from tubelet.data.manifest import read_annotations
-from tubelet.data.merge import Merged, MergeSettings, SourceSet, merge_sets, read_kept_out, read_set
-from tubelet.data.merged_folder import FINGERPRINTS, Asked, check_free, write_merged
-from tubelet.data.synonyms import Synonyms, read_synonyms
+from tubelet.data.merging.found_synonyms import Kind, accept, find_synonyms, write_proposals
+from tubelet.data.merging.label_space import merge_labels
+from tubelet.data.merging.merge import Merged, MergeSettings, SourceSet, merge_sets, read_kept_out, read_set
+from tubelet.data.merging.merged_folder import FINGERPRINTS, Asked, check_free, write_merged
+from tubelet.data.merging.synonyms import Synonyms, read_synonyms
+from tubelet.data.merging.video_ids import id_rule
 from tubelet.data.video_files import VIDEO_EXTENSIONS
-from tubelet.data.video_ids import id_rule
 from tubelet.errors import ConfigError
 from tubelet.train.log import ProgressBar
 

@@ -14,7 +14,9 @@ from tubelet.cli.app import data_sets, err, plain, say
 from tubelet.cli.app import out as terminal
 from tubelet.cli.files import check_outputs
 from tubelet.cli.progress import progress
-from tubelet.data.check import (
+from tubelet.data.dataset_parts import Part, dataset_parts, splits_of, without
+from tubelet.data.encode import Encoding
+from tubelet.data.preparing.check import (
     FileReport,
     check_report_name,
     check_videos,
@@ -22,10 +24,8 @@ from tubelet.data.check import (
     shared_between_lists,
     write_report,
 )
-from tubelet.data.dataset_parts import Part, dataset_parts, splits_of, without
-from tubelet.data.encode import Encoding
-from tubelet.data.prepare import Progress, Summary, prepare_dataset
-from tubelet.data.prepare_video import Preparation
+from tubelet.data.preparing.prepare import Progress, Summary, prepare_dataset
+from tubelet.data.preparing.prepare_video import Preparation
 from tubelet.data.quarantine import check_found, read_quarantine, write_quarantine
 from tubelet.errors import ConfigError, DataError
 from tubelet.train.log import ProgressBar

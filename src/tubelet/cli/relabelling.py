@@ -10,7 +10,7 @@ from tubelet.cli.app import out as terminal
 from tubelet.cli.combining import check_new, read_model, save_new
 from tubelet.cli.merging import known_synonyms
 from tubelet.cli.named_sets import class_names
-from tubelet.data.merged_folder import read_head
+from tubelet.data.merging.merged_folder import read_head
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.weights.convert import with_labels
 from tubelet.weights.label_maps import names_in_head, with_classes

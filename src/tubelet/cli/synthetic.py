@@ -10,11 +10,11 @@ from cyclopts import Parameter
 from tubelet.cli.app import app, err, plain
 from tubelet.cli.app import out as terminal
 from tubelet.config import override
-from tubelet.data.audit import audit_folder
-from tubelet.data.caption_clips import CAPTIONS, UNSEEN
-from tubelet.data.caption_files import write_captions
-from tubelet.data.synth import LEVELS
-from tubelet.data.synth_files import write_dataset
+from tubelet.data.synthetic.audit import audit_folder
+from tubelet.data.synthetic.caption_clips import CAPTIONS, UNSEEN
+from tubelet.data.synthetic.caption_files import write_captions
+from tubelet.data.synthetic.synth import LEVELS
+from tubelet.data.synthetic.synth_files import write_dataset
 from tubelet.errors import ConfigError
 from tubelet.quickstart.plan import QuickstartPlan
 from tubelet.quickstart.story import quickstart as run_quickstart

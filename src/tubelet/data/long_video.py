@@ -10,8 +10,8 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from tubelet.data.input_spec import InputSpec
-from tubelet.data.limits import Limits
 from tubelet.data.randomness import view_generator
+from tubelet.data.reading.limits import Limits
 from tubelet.data.sample import Sample, part_suffix
 from tubelet.data.video import Video
 from tubelet.errors import ConfigError, VideoError

@@ -12,13 +12,13 @@ import torch
 from jaxtyping import Float64, Int64, UInt8
 from torch import Tensor
 
-from tubelet.data.array_reader import ArrayReader
-from tubelet.data.limits import UNTRUSTED, Limits
-from tubelet.data.open_reader import DECODERS, Decoder, ReadingOptions, open_reader
-from tubelet.data.opening import clear_errors
-from tubelet.data.reader import Reader
-from tubelet.data.sources import BinaryFile, Source, make_source
-from tubelet.data.supervised import SupervisedReader
+from tubelet.data.reading.array_reader import ArrayReader
+from tubelet.data.reading.limits import UNTRUSTED, Limits
+from tubelet.data.reading.open_reader import DECODERS, Decoder, ReadingOptions, open_reader
+from tubelet.data.reading.opening import clear_errors
+from tubelet.data.reading.reader import Reader
+from tubelet.data.reading.sources import BinaryFile, Source, make_source
+from tubelet.data.reading.supervised import SupervisedReader
 from tubelet.errors import ConfigError, VideoError
 
 

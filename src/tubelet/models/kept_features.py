@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tubelet.errors import ConfigError
-from tubelet.models.text_cache import bytes_of, fingerprint, read_tensors, write_tensors
+from tubelet.models.text_cache import bytes_of, digest_of, fingerprint, read_tensors, write_tensors
 from tubelet.models.uniformerv2 import BackboneFeatures, Encoder, EncoderConfig
 
 
@@ -69,11 +69,7 @@ class KeptFeatures:
 def backbone_digest(parts: nn.Module, config: EncoderConfig) -> str:
     """A name for the weights of a backbone and what is computed with them, the same in every process."""
     settings = (config.tower, config.temporal_stride, config.local_relations, config.global_layers)
-    sha = hashlib.sha256(str(settings).encode())
-    for name, tensor in parts.state_dict().items():
-        sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        sha.update(bytes_of(tensor))
-    return sha.hexdigest()
+    return digest_of(settings, parts.state_dict())
 
 
 def precision(encoder: Encoder, clip: Tensor) -> str:

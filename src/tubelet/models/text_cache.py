@@ -163,8 +163,13 @@ def _random(size: int, device: torch.device) -> Tensor:
 
 def digest(module: nn.Module, tokens: Tensor) -> str:
     """The name of a set of texts under a module's weights, the same in every process."""
-    sha = hashlib.sha256(str(getattr(module, "config", None)).encode())
-    for name, tensor in (*module.state_dict().items(), ("tokens", tokens)):
+    return digest_of(getattr(module, "config", None), {**module.state_dict(), "tokens": tokens})
+
+
+def digest_of(settings: object, tensors: Mapping[str, Tensor]) -> str:
+    """A name for settings and tensors, the same in every process."""
+    sha = hashlib.sha256(str(settings).encode())
+    for name, tensor in tensors.items():
         sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         sha.update(bytes_of(tensor))
     return sha.hexdigest()

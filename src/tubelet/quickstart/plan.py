@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from tubelet.data.synth import QUICKSTART, SynthConfig
+from tubelet.data.synthetic.synth import QUICKSTART, SynthConfig
 from tubelet.errors import ConfigError
 from tubelet.quickstart import videomae, videomamba
 from tubelet.quickstart.script import Script, Training

@@ -10,7 +10,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from tubelet.config import to_plain
-from tubelet.data.audit import Rate
+from tubelet.data.synthetic.audit import Rate
 from tubelet.inference.results import Classification
 from tubelet.metrics.accuracy import confusion_matrix
 from tubelet.quickstart.compare import compared_figures, reversal_confusions

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from tubelet.data.manifest import Sample, read_annotations
-from tubelet.data.synth_files import write_dataset
+from tubelet.data.synthetic.synth_files import write_dataset
 from tubelet.inference.classify import classify
 from tubelet.inference.load import load
 from tubelet.quickstart.claim import claim

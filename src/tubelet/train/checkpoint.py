@@ -6,7 +6,6 @@ One file per state is enough while the weights are replicated; sharded training 
 torch.distributed.checkpoint instead.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 
 from tubelet.errors import TrainingError, WeightsError
+from tubelet.weights.fetch import file_sha256
 
 STATE, DIGESTS = "state.pt", "sha256.json"
 
@@ -51,7 +51,7 @@ def save_state(folder: Path, state: TrainingState, *, keep: int = 2) -> Path:
                 raise TrainingError(f"{final} could not be written ({error}); is the disk full?") from error
             file.flush()
             os.fsync(file.fileno())
-        (unfinished / DIGESTS).write_text(json.dumps({STATE: sha256(unfinished / STATE)}))
+        (unfinished / DIGESTS).write_text(json.dumps({STATE: file_sha256(unfinished / STATE)}))
         shutil.rmtree(final, ignore_errors=True)
         unfinished.rename(final)
     finally:
@@ -70,7 +70,7 @@ def load_newest_state(folder: Path) -> tuple[TrainingState | None, list[Path]]:
     for path in reversed(saved_states(folder)):
         try:
             digests = json.loads((path / DIGESTS).read_text())
-            if sha256(path / STATE) == digests[STATE]:
+            if file_sha256(path / STATE) == digests[STATE]:
                 return TrainingState(
                     **torch.load(path / STATE, map_location="cpu", weights_only=True)
                 ), damaged
@@ -88,9 +88,3 @@ def load_newest_state(folder: Path) -> tuple[TrainingState | None, list[Path]]:
 def saved_states(folder: Path) -> list[Path]:
     """State folders, oldest first."""
     return sorted(folder.glob("step-*")) if folder.is_dir() else []
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,8 +12,9 @@ from tubelet.errors import ConfigError
 from tubelet.models import variant
 from tubelet.recipes.base import Recipe
 from tubelet.train.build import model_config, reads_texts
-from tubelet.train.checkpoint import saved_states, sha256
+from tubelet.train.checkpoint import saved_states
 from tubelet.train.teacher import Teacher
+from tubelet.weights.fetch import file_sha256
 
 CLAIM = "recipe.toml"
 
@@ -59,7 +60,7 @@ def decisive(
     if images:
         plain["images"] = digest(images)
     if init is not None:
-        plain["init_sha256"] = sha256(init / "model.safetensors")
+        plain["init_sha256"] = file_sha256(init / "model.safetensors")
     if (recipe.classifies and reads_texts(variant(recipe.model))) or recipe.task == "answering":
         names = "\n".join(splits.classes)
         plain["classes"] = f"{len(splits.classes)} names, {hashlib.sha256(names.encode()).hexdigest()[:16]}"

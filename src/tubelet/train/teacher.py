@@ -12,9 +12,9 @@ from tubelet.models import architecture_of
 from tubelet.models.clip import ImageTowerConfig
 from tubelet.models.videomamba import ClassifierConfig
 from tubelet.recipes.base import Recipe
-from tubelet.train.checkpoint import sha256
 from tubelet.weights.clip import image_tower
 from tubelet.weights.convert import HF_FILES, convert
+from tubelet.weights.fetch import file_sha256
 from tubelet.weights.files import Checkpoint, read_checkpoint
 from tubelet.weights.inflate import inflate_kernel
 
@@ -59,7 +59,7 @@ def open_teacher(recipe: Recipe, student: Any, path: Path | None) -> Teacher | N
     else:
         checkpoint = for_tubelets(checkpoint, student.encoder.tubelet[0])
     model = checkpoint.build().requires_grad_(False)
-    return Teacher(model=model, config=checkpoint.config, sha256=sha256(model_file(path)))
+    return Teacher(model=model, config=checkpoint.config, sha256=file_sha256(model_file(path)))
 
 
 def taught(recipe: Recipe, student: Any, teacher: Teacher | None) -> Any:

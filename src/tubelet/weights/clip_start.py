@@ -85,6 +85,15 @@ def check_towers(found: ClipConfig | XCLIPConfig, wanted: XCLIPConfig, init: Pat
                 )
 
 
+def check_context(found: int, wanted: int, init: Path) -> None:
+    """Raise where a text tower has positions for fewer tokens than a model is to read."""
+    if found < wanted:
+        raise ConfigError(
+            f"{init} reads texts of {found} tokens, the recipe's model of {wanted}; "
+            f"set model.text.context_length={found}"
+        )
+
+
 def differing(theirs: Any, ours: Any) -> str:
     """In which settings two towers differ.
 

@@ -11,7 +11,7 @@ from tubelet.models import architecture_of
 from tubelet.models.clip import ClipConfig
 from tubelet.models.internvideo import InternVideoConfig
 from tubelet.models.internvideo_qa import AnswererConfig
-from tubelet.weights.clip_start import Filled, differing
+from tubelet.weights.clip_start import Filled, check_context, differing
 from tubelet.weights.files import Checkpoint
 from tubelet.weights.rules import listing
 from tubelet.weights.uniformerv2_start import (
@@ -106,11 +106,7 @@ def check_texts(
         raise ConfigError(
             f"{init} has the text tower {differing(theirs, wanted.text)}; take another size of model"
         )
-    if found.text.context_length < wanted.text.context_length:
-        raise ConfigError(
-            f"{init} reads texts of {found.text.context_length} tokens, the recipe's model of "
-            f"{wanted.text.context_length}; set model.text.context_length={found.text.context_length}"
-        )
+    check_context(found.text.context_length, wanted.text.context_length, init)
 
 
 def with_answers(

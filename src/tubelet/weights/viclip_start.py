@@ -12,7 +12,7 @@ from tubelet.models import architecture_of
 from tubelet.models.clip import ClipConfig
 from tubelet.models.clip_resize import PLACES, resized_towers
 from tubelet.models.viclip import ViCLIPConfig, resize_times
-from tubelet.weights.clip_start import Filled, differing
+from tubelet.weights.clip_start import Filled, check_context, differing
 from tubelet.weights.files import Checkpoint, check_state
 
 TIMES, WORDS = "image.time_position", "text.embed.position"
@@ -64,8 +64,4 @@ def check_towers(found: ClipConfig | ViCLIPConfig, wanted: ViCLIPConfig, init: P
             raise ConfigError(
                 f"{init} has the {name} tower {differing(theirs, ours)}; take another size of model"
             )
-    if found.text.context_length < wanted.text.context_length:
-        raise ConfigError(
-            f"{init} reads texts of {found.text.context_length} tokens, the recipe's model of "
-            f"{wanted.text.context_length}; set model.text.context_length={found.text.context_length}"
-        )
+    check_context(found.text.context_length, wanted.text.context_length, init)

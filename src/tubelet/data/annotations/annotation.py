@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
-from tubelet.data.sources import ADDRESS
+from tubelet.data.reading.sources import ADDRESS
 from tubelet.errors import DataError
 
 T = TypeVar("T")

@@ -39,8 +39,8 @@ from tubelet.data.annotations.files import Record, lines_of, table
 from tubelet.data.annotations.json_files import json_value
 from tubelet.data.list_lines import ends_in_numbers
 from tubelet.data.parquet import read_table, write_table
+from tubelet.data.reading.sources import ADDRESS
 from tubelet.data.rendered_folder import write_text
-from tubelet.data.sources import ADDRESS
 from tubelet.errors import DataError
 
 COLUMNS = ("path", "start", "end", "label", "caption", "question", "answer", "split", "duration")

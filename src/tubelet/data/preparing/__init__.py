@@ -1,0 +1,1 @@
+"""A folder of videos looked through and written anew for training."""

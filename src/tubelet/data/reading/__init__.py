@@ -1,0 +1,1 @@
+"""From a file, bytes or an address to frames: whatever stands between a source and its pixels."""
