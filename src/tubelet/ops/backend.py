@@ -13,6 +13,8 @@ from tubelet.ops import compiled
 # Bytes of attention scores up to which writing attention out is fastest, because they stay in the cache. Beyond,
 # it is two to three times slower, and tiles win (see benchmarks/attention.py).
 CACHED_SCORES = 12 << 20
+# Why Triton cannot be used, or nothing.
+NO_TRITON = "" if find_spec("triton") else "Triton is not installed"
 
 
 def onednn_multiplies() -> bool:
@@ -75,17 +77,10 @@ def kernels_run(x: Tensor) -> bool:
     """Whether our kernels can compute with x; where they could but are not there, says so once."""
     if x.dtype == torch.float64 or x.device.type not in ("cpu", "cuda"):
         return False
-    missing = compiled.missing() if x.device.type == "cpu" else _no_triton()
+    missing = compiled.MISSING if x.device.type == "cpu" else NO_TRITON
     if missing:
         _warn_once(missing)
     return not missing
-
-
-@torch.compiler.assume_constant_result
-@cache
-def _no_triton() -> str:
-    """Why Triton cannot be used, or nothing."""
-    return "" if find_spec("triton") else "Triton is not installed"
 
 
 @cache

@@ -35,7 +35,6 @@ def library() -> ctypes.CDLL | None:
     return found if fresh else None
 
 
-@torch.compiler.assume_constant_result  # compilers need not look into it
 def missing() -> str:
     """Why the C kernels cannot run here, or nothing."""
     if library() is None:
@@ -45,6 +44,11 @@ def missing() -> str:
             "`python -m tubelet.ops.build_kernels` builds it)"
         )
     return ""
+
+
+# Found out once, so that torch.compile sees a constant. (To mark the function as one would import the compiler,
+# which takes as long as all else that a command imports.)
+MISSING = missing()
 
 
 def in_ranges(num_units: int, work: Callable[[int, int], int]) -> int:
