@@ -4,7 +4,8 @@ Videos are those of `benchmarks.decode`: 340 x 256, 300 frames, of which 16 are 
 or four apart; H.264 as on the web with a keyframe every 250 or 12 frames, and made anew by `data prepare`. The
 loader draws frames, decodes, crops and resizes to 224 x 224 (one crop as in masked pre-training, two of the
 same frames, or RandAugment as in fine-tuning) and batches 8 videos; `decoding` reads the same frames and nothing
-else. CPU time, in turns. With a worker, time is what its process and the one that receives its batches used.
+else. CPU time, in turns. With a worker, time is what its process and the one that receives its batches used, and
+memory the most that the worker held in the first third of its batches and in all of them.
 """
 
 import multiprocessing
@@ -63,9 +64,9 @@ def main() -> None:
         columns = [f"{name} ms" for name in ("decoding", *TRANSFORMS)]
         shares = [f"decoding/{name}" for name in TRANSFORMS]
         measure.table(["file, frames", *columns, "clips/s per core", *shares], rows)
-        apart = with_a_worker(files["GOP 12"], rounds=1 if arguments.quick else 5)
+        apart = with_a_worker(files["GOP 12"], rounds=1 if arguments.quick else 12)
     figures["GOP 12, sparse, with a worker"] = apart
-    print(f"GOP 12, sparse, one crop, with a worker, CPU milliseconds per clip: {apart}\n")
+    print(f"GOP 12, sparse, one crop, with a worker, CPU milliseconds per clip and memory: {apart}\n")
     measure.finish("loader", figures=figures, ratios=ratios, keep=not arguments.quick)
 
 
@@ -125,19 +126,27 @@ def decoding(path: Path, plan: str) -> Callable[[], object]:
 
 
 def with_a_worker(path: Path, rounds: int) -> dict[str, float]:
-    """CPU time per clip where a worker fetches ahead: of the worker, and of the process that receives."""
+    """CPU time per clip where a worker fetches ahead: of the worker, and of the process that receives.
+
+    What the worker holds at most must not grow with the number of batches.
+    """
     loader = batches(dataset(path, "sparse", CROP), num_workers=1)
     next(loader)
     (worker,) = multiprocessing.active_children()
     assert worker.pid is not None
     before = (process_seconds(worker.pid), time.process_time())
-    for _ in range(4 * rounds):
-        next(loader)
+    peaks = []
+    for _ in range(3):
+        for _ in range(4 * rounds // 3):
+            next(loader)
+        peaks.append(round(measure.peak_mib(worker.pid)))
+    num_clips = 3 * (4 * rounds // 3) * BATCH
     spent = (process_seconds(worker.pid) - before[0], time.process_time() - before[1])
-    return {
-        name: round(1000 * seconds / (4 * rounds * BATCH), 1)
+    milliseconds = {
+        name: round(1000 * seconds / num_clips, 1)
         for name, seconds in zip(("worker", "receiver"), spent, strict=True)
     }
+    return {**milliseconds, "peak MiB, first third": peaks[0], "peak MiB": peaks[-1]}
 
 
 def process_seconds(pid: int) -> float:

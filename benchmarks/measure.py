@@ -86,9 +86,9 @@ def child_output(module: str, *arguments: str) -> str:
     return done.stdout.splitlines()[-1]
 
 
-def peak_mib() -> float:
-    """The most memory this process ever held (VmHWM), in MiB. Linux only."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+def peak_mib(process: int | str = "self") -> float:
+    """The most memory this or another process ever held (VmHWM), in MiB. Linux only."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
     kib = next(line for line in lines if line.startswith("VmHWM:")).split()[1]
     return int(kib) / 1024
 

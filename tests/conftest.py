@@ -15,6 +15,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="folder of recorded cases that tests/parity runs (default: tests/golden)",
     )
     parser.addoption(
+        "--numerics",
+        type=Path,
+        help="file that tests/parity writes with the largest difference of every case (docs/numerics.md)",
+    )
+    parser.addoption(
         "--manifests",
         type=Path,
         default=Path(__file__).parent / "weights" / "manifests",

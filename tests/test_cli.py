@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -92,7 +93,7 @@ def test_models_and_recipes_are_listed(capsys: pytest.CaptureFixture[str]):
 
 
 def test_a_checkpoint_goes_to_hugging_face_and_back(trained: Path, tmp_path: Path):
-    assert tubelet("convert", trained / "model", tmp_path / "hf", "--to", "hf") == 0
+    assert tubelet("export", trained / "model", tmp_path / "hf", "--to", "hf") == 0
     assert tubelet("convert", tmp_path / "hf", tmp_path / "back") == 0
     before, back = (
         read_toml(folder / "config.toml")["input"] for folder in (trained / "model", tmp_path / "back")
@@ -104,7 +105,7 @@ def test_a_checkpoint_goes_to_hugging_face_and_back(trained: Path, tmp_path: Pat
 def test_a_converted_checkpoint_says_what_the_model_is_fed(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    assert tubelet("convert", trained / "model", tmp_path / "hf", "--to", "hf") == 0
+    assert tubelet("export", trained / "model", tmp_path / "hf", "--to", "hf") == 0
     (tmp_path / "hf" / "preprocessor_config.json").write_text('{"image_mean": [0.5, 0.5, 0.5], "size": 32}')
     changes = ("input.sampling=segments", "input.stride=2", "input.num_clips=2")
     assert tubelet("convert", tmp_path / "hf", tmp_path / "back", *changes) == 0
@@ -265,3 +266,10 @@ def test_a_regression_on_the_command_line(motions: Path, tmp_path: Path, capsys:
     video = read_annotations(motions, "test").samples[0].path
     assert tubelet("predict", run / "model", video, "--json") == 0
     assert isinstance(json.loads(capsys.readouterr().out)["value"], float)
+
+
+def test_the_command_line_starts_without_torchs_compiler():
+    # It would take as long to import as all the rest.
+    program = "import sys, tubelet.cli; print('torch._dynamo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -16,7 +16,7 @@ from tubelet.cli import combining
 from tubelet.config import to_plain
 from tubelet.data.manifest import read_annotations
 from tubelet.inference.load import input_spec
-from tubelet.weights.convert import export
+from tubelet.weights.export import export
 from tubelet.weights.files import read_checkpoint, save_checkpoint
 from tubelet.weights.uniformerv2 import published_input
 
@@ -136,7 +136,6 @@ def test_a_result_that_cannot_be_written_whole_is_not_there(
     tuned, start = saved(tmp_path / "mm", INTERNVIDEO), saved(tmp_path / "clip", CLIP, 1)
 
     def full(folder: Path, *_: object) -> None:
-        folder.mkdir()
         (folder / "model.safetensors").write_text("half")
         raise OSError(28, "No space left on device", str(folder))
 

@@ -111,7 +111,7 @@ def test_only_commands_that_go_on_promise_it(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(training, "chosen_recipe", interrupt)
-    monkeypatch.setattr("tubelet.cli.judging.load", interrupt)
+    monkeypatch.setattr("tubelet.cli.judging.open_model", interrupt)
     words = ("--data", "set", "--out", "run") if command == "train" else ("model", "--data", "set")
     assert tubelet(command, *words) == 130
     assert ("goes on from what it last saved" in capsys.readouterr().err) == resumed

@@ -1,11 +1,13 @@
 """`tubelet data check` and `tubelet data prepare` as a user types them."""
 
 import csv
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.data.media_files import write_video, x264
+from tests.data.preparing.test_sound import write_sounding
 from tests.test_cli import error_line, tubelet
 from tubelet.cli import resumes
 from tubelet.data.manifest import read_annotations
@@ -53,6 +55,18 @@ def test_a_check_tells_what_there_is_and_what_is_not_good(
     assert [line.split("\t")[0] for line in bad.read_text().splitlines()] == [
         str(videos / "run" / "[red]d.mp4")
     ]
+
+
+def test_a_check_of_a_folder_tells_links_that_lead_nowhere_and_pipes(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (videos / "run" / "gone.mp4").symlink_to("nowhere.mp4")
+    os.mkfifo(videos / "run" / "pipe.mkv")
+    assert tubelet("data", "check", videos, "--quarantine", tmp_path / "bad.txt") == 2
+    bad = (tmp_path / "bad.txt").read_text().splitlines()
+    assert [Path(line.split("\t")[0]).name for line in bad] == ["gone.mp4", "pipe.mkv"]
+    assert "no such file" in bad[0]
+    assert "not a regular file" in bad[1]
 
 
 @pytest.mark.parametrize(
@@ -114,6 +128,16 @@ def test_videos_that_cannot_be_prepared_are_told_and_change_the_exit_code(
     assert tubelet("data", "prepare", videos, tmp_path / "new", "--short-side", "32") == 2
     assert f"not prepared: {videos}/run/a.mp4: the file is empty" in capsys.readouterr().err
     assert (tmp_path / "new" / "failures.txt").read_text() == f"{videos}/run/a.mp4\tthe file is empty\n"
+
+
+def test_what_a_preparation_loses_is_told(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    write_sounding(videos / "run" / "a.avi", "pcm_mulaw", video="mpeg4")
+    (videos / "sit" / "c.mp4").write_bytes(b"")
+    options = ("--short-side", "32", "--preset", "ultrafast", "--audio", "keep")
+    assert tubelet("data", "prepare", videos, tmp_path / "new", *options) == 2
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "no video left: of the class 'sit' to train on; classes.txt keeps the numbers" in printed
+    assert "without sound: 1 videos, for an mp4 cannot hold pcm_mulaw" in printed
 
 
 def test_videos_that_a_check_found_bad_can_be_left_out(

@@ -30,6 +30,12 @@ from tubelet.inference.thresholds import Thresholds, load_thresholds
 from tubelet.inference.timeline import timeline
 from tubelet.inference.timeline_picture import draw_timeline
 from tubelet.models import VARIANTS, build_model, variant
+from tubelet.parity.recorded import record_outputs
+from tubelet.parity.results import Verification
+from tubelet.parity.verify import verify
+from tubelet.publishing.card import write_card
+from tubelet.publishing.exporting import export_model
+from tubelet.publishing.push import Pushed, push
 from tubelet.recipes import RECIPES, Recipe, find_recipe
 
 __version__ = version("tubelet")
@@ -46,12 +52,14 @@ __all__ = [
     "LoadedModel",
     "Match",
     "Matches",
+    "Pushed",
     "Recipe",
     "Segment",
     "Thresholds",
     "Timeline",
     "TrainingError",
     "TubeletError",
+    "Verification",
     "Video",
     "VideoError",
     "VideoIndex",
@@ -65,13 +73,18 @@ __all__ = [
     "classify_words",
     "draw_timeline",
     "embed",
+    "export_model",
     "find_recipe",
     "index_videos",
     "label_texts",
     "load",
     "load_index",
     "load_thresholds",
+    "push",
+    "record_outputs",
     "search",
     "timeline",
     "variant",
+    "verify",
+    "write_card",
 ]

@@ -9,7 +9,16 @@ from torch import Tensor
 
 from tests.data.pil_oracle import images, pil_op, pil_warp, pixels_of
 from tubelet.data import affine
-from tubelet.data.augment import OPS, DrawnOp, RandAugment, apply_op, op_amount, parse_randaugment
+from tubelet.data.augment import (
+    OPS,
+    DrawnOp,
+    RandAugment,
+    apply_in_box,
+    apply_op,
+    op_amount,
+    parse_randaugment,
+)
+from tubelet.data.crop import crop
 from tubelet.errors import ConfigError
 
 GEOMETRIC = ("Rotate", "ShearX", "ShearY", "TranslateXRel", "TranslateYRel")
@@ -52,6 +61,17 @@ def test_affine_warps_of_any_matrix_give_the_pixels_of_pil(monkeypatch: pytest.M
         off = (affine.warp(pixels, matrix).int() - expected.int()).abs()
         assert off.max() <= 1
         assert off.double().mean() < 0.002
+
+
+def test_a_part_of_an_augmented_clip_is_that_part_of_the_whole():
+    pixels = pictures(37, 25)
+    for seed in range(60):
+        drawn = RandAugment(num_ops=5).draw(torch.Generator().manual_seed(seed))
+        whole = pixels
+        for op in drawn:
+            whole = apply_op(whole, op)
+        for box in ((0, 0, 37, 25), (3, 5, 20, 11), (36, 0, 1, 25), (0, 24, 37, 1)):
+            assert torch.equal(apply_in_box(pixels, drawn, box), crop(whole, box)), (drawn, box)
 
 
 @pytest.mark.gpu

@@ -1,10 +1,13 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+from tests.data.media_files import write_video
 from tubelet.data.input_spec import InputSpec, departures
 from tubelet.data.randomness import counter_generator
+from tubelet.data.video import Video
 from tubelet.errors import ConfigError
 
 SPEC = InputSpec(num_frames=8, stride=2, num_clips=3, num_crops=3, image_size=16)
@@ -78,3 +81,20 @@ def test_what_weights_were_trained_with_is_told_apart_from_what_a_test_may_choos
     assert departures(replace(dense, stride=2, antialias=True), dense) == (
         "stride is 2 and not 4; antialias is True and not False"
     )
+
+
+def test_frames_are_not_decoded_smaller_than_a_test_wants_them():
+    assert InputSpec(image_size=16, decode_short_side=16).decode_short_side == 16
+    with pytest.raises(ConfigError, match=r"decode_short_side is 16, but a test wants .* short side of 20"):
+        InputSpec(image_size=16, short_side=20, decode_short_side=16)
+
+
+def test_a_file_is_opened_at_the_size_that_a_model_wants_and_an_open_video_is_left_alone(tmp_path: Path):
+    path = write_video(tmp_path / "clip.mp4", 3)
+    spec = InputSpec(image_size=16, decode_short_side=24)
+    with spec.opened(path) as video:
+        assert (video.height, video.width) == (24, 32)
+    whole = Video(path)
+    with spec.opened(whole) as video:
+        assert video is whole
+    assert (whole.height, whole.width) == (48, 64)

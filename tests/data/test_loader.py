@@ -4,16 +4,19 @@ import itertools
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.data import dataloader
 
-from tubelet.data.batch import ClipBatch
+from tubelet.data import loader
+from tubelet.data.batch import ClipBatch, Failure, LoadedVideo, ViewId
 from tubelet.data.datasets import FrameCache, VideoDataset
 from tubelet.data.input_spec import InputSpec
-from tubelet.data.loader import TrainingOrder, epoch_order, evaluation_loader, training_loader
+from tubelet.data.loader import Key, TrainingOrder, epoch_order, evaluation_loader, training_loader
 from tubelet.data.manifest import Sample, read_annotations
 from tubelet.data.transforms import FinetuneTransform
 from tubelet.errors import ConfigError, DataError
@@ -86,8 +89,8 @@ def test_micro_batches_must_divide_the_batch(micro: int, devices: int):
 
 
 def numbered(length: int) -> VideoDataset:
-    """Videos in memory, every pixel of which is the number of the video."""
-    stored = {str(i): torch.full((2, 3, 8, 8), i, dtype=torch.uint8) for i in range(length)}
+    """Videos in memory, every pixel of which is the number of the video (from 256 on begun anew)."""
+    stored = {str(i): torch.full((2, 3, 8, 8), i % 256, dtype=torch.uint8) for i in range(length)}
     spec = InputSpec(num_frames=2, stride=1, image_size=8, num_clips=1, num_crops=1)
     return VideoDataset(
         samples=[Sample(path=name, label=int(name), id=name) for name in stored],
@@ -195,14 +198,126 @@ def test_a_loader_runs_ahead_by_no_more_than_two_batches_per_worker(num_workers:
     assert counted.asked <= most
 
 
-def test_a_worker_that_dies_is_one_clear_error():
+def test_of_a_thousand_videos_thirty_bad_ones_are_named_once_each_and_the_others_seen(tmp_path: Path):
+    good = numbered(1000)
+    bad = {str(number * 33) for number in range(30)}
+    samples = [replace(s, path=str(tmp_path / s.path)) if s.path in bad else s for s in good.samples]
     loader = training_loader(
-        numbered(10), order(micro=1), start_step=0, num_steps=40, num_workers=1, pin=False
+        replace(good, samples=samples),
+        order(num_samples=1000, batch_size=50, micro=25),
+        start_step=0,
+        num_steps=20,
+        num_workers=0,
+        pin=False,
     )
-    next(loader)
+    batches = list(loader)
+    failures = [failure for batch in batches for failure in batch.failures]
+    assert sorted(Path(failure.path).name for failure in failures) == sorted(bad)
+    assert all(failure.reason == f"{failure.path}: no such file" for failure in failures)
+    seen = [name for batch in batches for name in batch.names]
+    assert sorted(seen, key=int) == [str(n) for n in range(1000) if str(n) not in bad]
+    assert all(batch.pixels.shape[1:] == (3, 2, 8, 8) for batch in batches)
+
+
+@pytest.fixture
+def _deaths_show_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch asks every five seconds whether its workers live; here five times a second."""
+    ask = dataloader._MultiProcessingDataLoaderIter._try_get_data
+    monkeypatch.setattr(ask, "__defaults__", (0.2,))
+
+
+@pytest.mark.usefixtures("_deaths_show_soon")
+@pytest.mark.parametrize(("num_workers", "seen"), [(1, 1), (2, 1), (2, 7)])
+def test_a_worker_that_is_killed_costs_no_batch_and_doubles_none(num_workers: int, seen: int):
+    wanted = list(order(micro=1).micro_batches(0, 6))
+    loader = training_loader(
+        numbered(10), order(micro=1), start_step=0, num_steps=6, num_workers=num_workers, pin=False
+    )
+    batches = [next(loader) for _ in range(seen)]
+    multiprocessing.active_children()[0].kill()
+    with pytest.warns(UserWarning, match=r"a data worker died after batch \d; others do its work again"):
+        batches += loader
+    assert [[(view.epoch, view.sample) for view in batch.ids] for batch in batches] == wanted
+    assert [batch.pixels.unique().tolist() for batch in batches] == [[key[0][1]] for key in wanted]
+
+
+class Large:
+    """Videos that fill megabytes."""
+
+    def __len__(self) -> int:
+        return 200
+
+    def __getitem__(self, key: tuple[int, int]) -> LoadedVideo | Failure:
+        ids = (ViewId(epoch=0, sample=key[1], view=0),)
+        pixels = torch.zeros(1, 3, 16, 224, 224, dtype=torch.uint8)
+        return LoadedVideo(pixels=pixels, label=0, ids=ids, name="")
+
+
+def held_mib(process: int | None) -> float:
+    """Memory of a process, in MiB."""
+    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux tells what a process holds")
+def test_a_worker_holds_no_more_after_many_batches_than_after_few():
+    loader = evaluation_loader(Large(), batch_size=4, num_workers=1)
+    for _ in range(6):
+        next(loader)
     (worker,) = multiprocessing.active_children()
-    worker.kill()
-    with pytest.raises(
-        DataError, match=r"a data worker died: a video may crash the decoder \(`tubelet data check`"
+    before = held_mib(worker.pid)
+    for _ in range(40):
+        next(loader)
+    # 40 batches are 367 MiB; up to three are under way.
+    assert held_mib(worker.pid) - before < 60
+
+
+class Deadly:
+    """Videos of which one kills whoever reads it."""
+
+    def __len__(self) -> int:
+        return 10
+
+    def __getitem__(self, key: tuple[int, int]) -> LoadedVideo | Failure:
+        if key[1] == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return numbered(10)[key]
+
+
+@pytest.mark.usefixtures("_deaths_show_soon")
+def test_a_video_that_kills_every_worker_is_one_clear_error():
+    batches: list[ClipBatch] = []
+    with (
+        pytest.warns(UserWarning, match="a data worker died"),
+        pytest.raises(DataError, match=r"died twice over .*\(`tubelet data check` finds it\)"),
     ):
-        list(loader)
+        batches.extend(evaluation_loader(Deadly(), batch_size=1, num_workers=1))
+
+
+def test_a_death_that_the_thread_of_pinned_memory_meets_is_one(monkeypatch: pytest.MonkeyPatch):
+    whole = list(evaluation_loader(numbered(3), batch_size=1, num_workers=0))
+    dies = iter((True, False))
+
+    def fetch(dataset: object, keys: Iterable[list[Key]], num_workers: int, pin: bool) -> Iterator[ClipBatch]:
+        wanted = [whole[key[0][1]] for key in keys]
+        if next(dies):
+            yield from wanted[:1]
+            raise RuntimeError("Pin memory thread exited unexpectedly")
+        yield from wanted
+
+    monkeypatch.setattr(loader, "_loader", fetch)
+    with pytest.warns(UserWarning, match="a data worker died after batch 1"):
+        batches = list(evaluation_loader(numbered(3), batch_size=1, num_workers=1, pin=True))
+    assert [batch.names for batch in batches] == [batch.names for batch in whole]
+
+
+class Wrong(Deadly):
+    """A data set with a mistake that looks like the end of a worker."""
+
+    def __getitem__(self, key: tuple[int, int]) -> LoadedVideo | Failure:
+        raise FileNotFoundError("a mistake of ours")
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_another_error_is_not_taken_for_a_death(num_workers: int):
+    with pytest.raises(FileNotFoundError, match="a mistake of ours"):
+        list(evaluation_loader(Wrong(), batch_size=1, num_workers=num_workers))

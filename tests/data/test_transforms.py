@@ -11,6 +11,7 @@ from tubelet.data.geometry import center_crop_offset
 from tubelet.data.photometric import grayscale
 from tubelet.data.randomness import uniform
 from tubelet.data.resize import resize, resize_short_side
+from tubelet.data.resize_taps import resize_in_whole_numbers
 from tubelet.data.transforms import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -25,6 +26,8 @@ from tubelet.data.transforms import (
 )
 from tubelet.errors import ConfigError, DataError
 
+# Other processors than these have another kernel for bytes.
+EXACT = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
 SHAPES = [(4, 3, 40, 52), (1, 3, 33, 33), (3, 3, 7, 120), (2, 3, 90, 5), (2, 3, 1, 1)]
 
 
@@ -48,14 +51,17 @@ def generator(seed: int = 0) -> torch.Generator:
         (EvalTransform(image_size=24, short_side=31, num_crops=5), 5),
     ],
 )
-def test_views_of_any_frames_are_contiguous_uint8_clips(transform, num_views: int, shape: tuple[int, ...]):
+def test_views_of_any_frames_are_uint8_clips_whose_colours_lie_side_by_side(
+    transform, num_views: int, shape: tuple[int, ...]
+):
     pixels = random_frames(*shape)
     before = pixels.clone()
     for layout in (torch.contiguous_format, torch.channels_last):
         views = transform(pixels.contiguous(memory_format=layout), generator())
         assert views.shape == (num_views, 3, shape[0], 24, 24)
         assert views.dtype == torch.uint8
-        assert views.is_contiguous()
+        assert views.permute(0, 2, 3, 4, 1).is_contiguous()
+        assert to_model(views).is_contiguous()
     assert torch.equal(pixels, before)
 
 
@@ -76,20 +82,42 @@ def test_views_depend_on_the_generator_and_on_nothing_else(transform):
     assert not torch.equal(views, transform(pixels, generator(4)))
 
 
+ALL_TRANSFORMS = [
+    PretrainTransform(image_size=24, flip=0.5, num_views=3),
+    FinetuneTransform(image_size=24, num_views=3),
+    FinetuneTransform(image_size=24, randaugment=None, antialias=True),
+    MultiscaleTransform(image_size=24, num_views=3),
+    MultiscaleTransform(image_size=24, antialias=True, jitter=ColourJitter(per_frame=True)),
+    EvalTransform(image_size=24, short_side=31, num_crops=3),
+    EvalTransform(image_size=24, antialias=True, rounding="xclip"),
+    EvalTransform(image_size=24, stretch=True),
+]
+
+
+@pytest.mark.parametrize("transform", ALL_TRANSFORMS)
+def test_the_way_of_gpu_tensors_gives_the_same_bytes(transform, monkeypatch: pytest.MonkeyPatch):
+    # All else are the same operations on every device.
+    clips = [random_frames(4, 3, 40, 52), random_frames(2, 3, 19, 64)]
+    here = [transform(clip, generator(3)) for clip in clips]
+    monkeypatch.setattr(
+        "tubelet.data.resize._interpolate",
+        lambda pixels, height, width, antialias: resize_in_whole_numbers(
+            pixels, height, width, antialias=antialias
+        ),
+    )
+    for clip, views in zip(clips, here, strict=True):
+        assert (transform(clip, generator(3)).int() - views.int()).abs().max() <= (0 if EXACT else 1)
+
+
 @pytest.mark.gpu
-@pytest.mark.parametrize(
-    "transform",
-    [
-        PretrainTransform(image_size=24),
-        FinetuneTransform(image_size=24, randaugment=None, num_views=2),
-        MultiscaleTransform(image_size=24, jitter=None),
-        EvalTransform(image_size=24),
-    ],
-)
+@pytest.mark.parametrize("transform", ALL_TRANSFORMS)
 def test_views_made_on_a_gpu_are_the_same_within_a_level(transform):
     pixels = random_frames(4, 3, 40, 52)
     on_gpu = transform(pixels.cuda(), generator(3)).cpu()
-    assert (on_gpu.int() - transform(pixels, generator(3)).int()).abs().max() <= 1
+    off = (on_gpu.int() - transform(pixels, generator(3)).int()).abs()
+    # Of operations in a chain, one may enlarge a level of difference that another has left.
+    chained = getattr(transform, "randaugment", None) or getattr(transform, "jitter", None)
+    assert (off > 1).double().mean() <= (1e-4 if chained else 0)
 
 
 def test_pretraining_crops_then_resizes_with_antialias():

@@ -1,7 +1,9 @@
 import math
 
+import pytest
 import torch
 
+from tubelet.errors import ConfigError
 from tubelet.layers.position import sincos_positions
 
 
@@ -27,3 +29,8 @@ def test_the_product_of_two_positions_depends_on_their_distance_alone():
 
 def test_a_longer_table_begins_with_the_shorter_one():
     assert torch.equal(sincos_positions(20, 8)[:10], sincos_positions(10, 8))
+
+
+def test_a_table_beyond_any_model_is_refused_before_it_is_made():
+    with pytest.raises(ConfigError, match="a table of 2,000,000,000 positions in 16 dimensions is too large"):
+        sincos_positions(2_000_000_000, 16)

@@ -6,11 +6,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from tests.parity.case import Case
 from tests.parity.kinds_pixels import _assert_levels_close, _planes
 from tubelet.data.input_spec import InputSpec
 from tubelet.data.label_sets import label_set, merged_names
 from tubelet.data.transforms import CLIP_MEAN, CLIP_STD, to_model
+from tubelet.parity.case import Case
 from tubelet.weights.label_maps import head_rows
 
 UNIFORMERV2 = InputSpec(

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from tests.parity.case import Case
 from tubelet.data.long_video import time_windows
 from tubelet.data.sampling import EvenClips, RandomWindow
 from tubelet.data.segments import EqualIntervals, EvenSegments, UniformSegments, frames_at_rate
+from tubelet.parity.case import Case
 from tubelet.text.captions import clean_caption
 from tubelet.train.optim import param_groups
 from tubelet.train.schedule import CosineSchedule

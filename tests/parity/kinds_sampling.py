@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from tests.parity.case import Case
 from tubelet.data.geometry import center_crop_offset, short_side_size, spread_crop_boxes
 from tubelet.data.sampling import CenterClip, EvenClips, PretrainWindow, RandomWindow
 from tubelet.data.segments import EvenSegments, RandomSegments
+from tubelet.parity.case import Case
 
 
 def videomae_sampling(case: Case) -> None:

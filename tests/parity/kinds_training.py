@@ -6,14 +6,15 @@ from functools import partial
 
 import torch
 
-from tests.parity.case import Case, assert_close
-from tests.parity.kinds_videomae import classifier_config, load
 from tubelet.data.mix import Mix, mix_targets
 from tubelet.losses import smoothed_targets, soft_target_cross_entropy
 from tubelet.metrics.accuracy import top_k_accuracy
 from tubelet.metrics.views import View, merge_views
 from tubelet.models import build_model
 from tubelet.models.videomae import ClassifierConfig, EncoderConfig, PretrainerConfig
+from tubelet.parity.agreement import assert_close
+from tubelet.parity.case import Case
+from tubelet.parity.videomae import classifier_config, load
 from tubelet.train.optim import clip_gradients, param_groups, set_lr
 from tubelet.train.schedule import CosineSchedule
 from tubelet.weights.rules import rename, to_ours

@@ -7,9 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from tests.parity.case import Case, assert_close
 from tests.parity.kinds_pixels import _assert_normalised_close, _planes
-from tests.parity.kinds_xclip import official_config
 from tubelet.data.crop import multiscale_crop_offsets, multiscale_crop_sizes
 from tubelet.data.geometry import short_side_size, spread_crop_boxes
 from tubelet.data.mix import Mix, apply_mix, cutmix_box_about, mix_targets
@@ -18,6 +16,9 @@ from tubelet.data.transforms import EvalTransform, to_model
 from tubelet.metrics.accuracy import top_k_accuracy
 from tubelet.metrics.views import View, merge_views
 from tubelet.models.xclip import XCLIP
+from tubelet.parity.agreement import assert_close
+from tubelet.parity.case import Case
+from tubelet.parity.xclip import official_config
 from tubelet.train.optim import param_groups
 from tubelet.train.schedule import CosineSchedule
 from tubelet.weights.rules import rename

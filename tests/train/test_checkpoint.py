@@ -8,6 +8,7 @@ import torch
 from tubelet.errors import WeightsError
 from tubelet.train import checkpoint
 from tubelet.train.checkpoint import TrainingState, load_newest_state, save_state, saved_states
+from tubelet.weights.fetch import file_sha256
 
 
 def state(step: int) -> TrainingState:
@@ -84,6 +85,14 @@ def test_a_damaged_state_is_passed_over_for_the_one_before(tmp_path: Path, damag
     assert found is not None
     assert found.step == 1
     assert damaged == [broken]
+
+
+def test_a_state_that_calls_a_function_is_damaged_even_where_its_digest_fits(tmp_path: Path):
+    path = save_state(tmp_path, state(1))
+    (path / "state.pt").write_bytes(b"\x80\x02cposix\nsystem\nX\x04\x00\x00\x00true\x85R.")
+    (path / "sha256.json").write_text(json.dumps({"state.pt": file_sha256(path / "state.pt")}))
+    with pytest.raises(WeightsError, match=r"no state in .* is undamaged"):
+        load_newest_state(tmp_path)
 
 
 def test_states_that_are_all_damaged_are_an_error(tmp_path: Path):

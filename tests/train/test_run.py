@@ -274,6 +274,13 @@ def test_broken_training_videos_are_skipped_counted_and_reported(tmp_path: Path)
     found, _ = load_newest_state(tmp_path / "run" / "checkpoints")
     assert found is not None
     assert found.counts == {"videos_read": 23, "videos_failed": 1}
+    listed = (tmp_path / "run" / "unread.txt").read_text()
+    assert listed.startswith(f"{data}/videos/train000000.mp4\tnot a video file")
+    skipping = go(
+        finetuning("optim.epochs=1"), data, tmp_path / "other", skip=tmp_path / "run" / "unread.txt"
+    )
+    assert skipping.failures == {}
+    assert not (tmp_path / "other" / "unread.txt").exists()
 
 
 def test_too_many_broken_training_videos_are_an_error(tmp_path: Path):
@@ -282,6 +289,7 @@ def test_too_many_broken_training_videos_are_an_error(tmp_path: Path):
         TrainingError, match=r"20 of 1\d\d videos could not be read, more than a share of 0\.05"
     ):
         go(finetuning("optim.epochs=8"), data, tmp_path / "run", validate_every=0)
+    assert len((tmp_path / "run" / "unread.txt").read_text().splitlines()) == 4
     result = go(finetuning("optim.epochs=1"), data, tmp_path / "run2", max_bad_share=0.5)
     assert len(result.failures) == 4
 

@@ -4,11 +4,11 @@ from typing import Any
 
 from tests.weights.manifest_files import Manifest
 from tests.weights.manifest_internvideo import internvideo_config
-from tubelet.models import uniformerv2, videomae, videomamba, videomamba_pretrain
-from tubelet.models.clip import ClipConfig, ImageTowerConfig, TextTowerConfig
+from tubelet.models import videomae, videomamba, videomamba_pretrain
+from tubelet.models.clip import ImageTowerConfig, TextTowerConfig
 from tubelet.models.detector import DetectorConfig
 from tubelet.models.viclip import ViCLIPConfig
-from tubelet.models.xclip import XCLIPConfig
+from tubelet.parity.official_configs import clip_config, uniformerv2_config, xclip_config
 from tubelet.weights import xclip
 from tubelet.weights.videomae import config_from_hf
 
@@ -38,44 +38,6 @@ def config_of(manifest: Manifest) -> Any:
     return videomae_config(facts)
 
 
-def clip_config(facts: dict[str, Any]) -> ClipConfig:
-    """By the official constructor's arguments, which X-CLIP's has too."""
-    patch = facts["vision_patch_size"]
-    return ClipConfig(
-        image=ImageTowerConfig(
-            dim=facts["vision_width"],
-            depth=facts["vision_layers"],
-            num_heads=facts["vision_width"] // 64,
-            embed_dim=facts["embed_dim"],
-            image_size=facts["image_resolution"],
-            tubelet=(1, patch, patch),
-        ),
-        text=TextTowerConfig(
-            dim=facts["transformer_width"],
-            depth=facts["transformer_layers"],
-            num_heads=facts["transformer_heads"],
-            embed_dim=facts["embed_dim"],
-            vocab_size=facts["vocab_size"],
-            context_length=facts["context_length"],
-        ),
-    )
-
-
-def xclip_config(facts: dict[str, Any]) -> XCLIPConfig:
-    towers = clip_config(facts)
-    return XCLIPConfig(
-        image=towers.image,
-        text=towers.text,
-        num_frames=facts["T"],
-        integration_depth=facts["mit_layers"],
-        integration_num_heads=facts["embed_dim"] // 64,
-        prompt_depth=facts["prompts_layers"],
-        prompt_num_heads=facts["embed_dim"] // 64,
-        prompt_scale=float(facts["prompts_alpha"]),
-        drop_path=float(facts["droppath"]),
-    )
-
-
 def viclip_config(facts: dict[str, Any]) -> ViCLIPConfig:
     return ViCLIPConfig(
         image=ImageTowerConfig(
@@ -96,29 +58,6 @@ def viclip_config(facts: dict[str, Any]) -> ViCLIPConfig:
         ),
         num_frames=facts["frames"],
     )
-
-
-def uniformerv2_config(facts: dict[str, Any]) -> uniformerv2.ClassifierConfig:
-    """By the official constructor's arguments; the published drop path follows from what a model is for."""
-    motion = facts["temporal_downsample"]
-    encoder = uniformerv2.EncoderConfig(
-        dim=facts["width"],
-        depth=facts["layers"],
-        num_heads=facts["heads"],
-        patch_size=facts["patch_size"],
-        image_size=facts["input_resolution"],
-        num_frames=facts["t_size"],
-        temporal_stride=2 if motion else 1,
-        local_relations=0 if facts["no_lmhra"] else 1 + facts["double_lmhra"],
-        relation_reduction=float(facts["dw_reduction"]),
-        global_layers=tuple(facts["return_list"]),
-        global_num_heads=None if facts["n_head"] == facts["heads"] else facts["n_head"],
-        global_mlp_ratio=float(facts.get("mlp_factor", 4)),
-        frozen_backbone=facts["frozen"],
-        drop_path=0.2 if motion else 0.0,
-        global_drop_path=0.4 if motion else 0.0,
-    )
-    return uniformerv2.ClassifierConfig(encoder=encoder, num_classes=facts["num_classes"])
 
 
 def videomae_config(facts: dict[str, Any]) -> Any:

@@ -8,6 +8,7 @@ import gzip
 import json
 import sys
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +53,14 @@ class Manifest:
 
 
 def read_manifests(folder: Path) -> list[Manifest]:
-    """All manifests of a folder, plain and packed."""
-    found = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
-    for path in folder.glob("*.json.gz"):
-        found |= json.loads(gzip.decompress(path.read_bytes()))
+    """All manifests of a folder and the folders in it, plain and packed."""
+    found = [(path.stem, json.loads(path.read_text())) for path in folder.rglob("*.json")]
+    for path in folder.rglob("*.json.gz"):
+        found += json.loads(gzip.decompress(path.read_bytes())).items()
     if not found:
         raise FileNotFoundError(f"{folder} holds no manifests (*.json or *.json.gz)")
     # A list of the others may lie beside them.
-    return [Manifest(name, facts) for name, facts in sorted(found.items()) if "keys" in facts]
+    return [Manifest(name, facts) for name, facts in sorted(found, key=itemgetter(0)) if "keys" in facts]
 
 
 def pack(folder: Path, packed: Path) -> None:

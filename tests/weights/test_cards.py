@@ -14,6 +14,7 @@ from tubelet.models.detector import DetectorConfig
 from tubelet.weights import convert as conversion
 from tubelet.weights.cards import NUM_CLASSES, Card, card_for, read_card
 from tubelet.weights.convert import convert
+from tubelet.weights.files import StoredWeights
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -24,7 +25,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def test_a_published_file_is_fed_by_its_card(manifest: Manifest, monkeypatch: pytest.MonkeyPatch):
     expected, config = expected_card(manifest), config_of(manifest)
-    monkeypatch.setattr(conversion, "read_tensors", lambda _: manifest.tensors())
+    stored = StoredWeights(tensors=manifest.tensors())
+    monkeypatch.setattr(conversion, "read_weights", lambda *_, **__: stored)
     # What no file of these says of itself: the settings beside it, or that it judges boxes.
     known = config if is_hf(manifest) or isinstance(config, DetectorConfig) else None
     found = convert(file_of(manifest), known, told(manifest))

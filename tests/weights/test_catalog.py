@@ -136,6 +136,7 @@ def test_what_no_model_has_is_told_with_what_there_is():
     [
         ("videomae-bse", "is no published model; did you mean videomae-base"),
         ("VIDEOMAE-BASE", "did you mean videomae-base"),
+        ("", "an empty name is no published model"),
         ("resnet50d", "is no published model; .*tubelet models --published"),
     ],
 )

@@ -23,7 +23,8 @@ from tubelet.weights.clip import (
     find_layout,
     image_tower,
 )
-from tubelet.weights.convert import convert, convert_state, export
+from tubelet.weights.convert import convert, convert_state
+from tubelet.weights.export import export
 from tubelet.weights.files import Checkpoint
 from tubelet.weights.rules import to_official, to_ours
 

@@ -12,7 +12,8 @@ from tubelet.inference.load import input_spec
 from tubelet.models.clip import Clip, ClipConfig, ImageTowerConfig, TextTowerConfig
 from tubelet.models.xclip import XCLIP, XCLIPConfig, mean_pooled
 from tubelet.weights.clip import CLIP_INPUT, LAYOUTS
-from tubelet.weights.convert import convert, export
+from tubelet.weights.convert import convert
+from tubelet.weights.export import export
 from tubelet.weights.files import read_tensors
 from tubelet.weights.rules import to_official
 

@@ -12,8 +12,9 @@ from tubelet.errors import WeightsError
 from tubelet.models import build_model
 from tubelet.models.detector import DetectorConfig
 from tubelet.models.videomae import ClassifierConfig, EncoderConfig, PretrainerConfig
-from tubelet.weights import convert as conversion
-from tubelet.weights.convert import convert, export, with_labels
+from tubelet.weights import export as exporting
+from tubelet.weights.convert import convert, with_labels
+from tubelet.weights.export import export
 from tubelet.weights.files import Checkpoint, read_checkpoint, save_checkpoint
 
 # transformers builds some norms with eps 1e-5 whatever its config says, so this model asks for the same.
@@ -48,7 +49,7 @@ def test_an_official_file_comes_back_unchanged(config: Any, tmp_path: Path):
 
 def test_an_official_file_in_half_precision_with_everything_beside_it(tmp_path: Path):
     export(checkpoint(CLASSIFIER), tmp_path, "official")
-    state = torch.load(tmp_path / "checkpoint.pth", weights_only=True)["model"]
+    state = torch.load(tmp_path / "checkpoint.pth", weights_only=True)["module"]
     content = {
         "module": {f"module.{key}": value.half() for key, value in state.items()},
         "args": argparse.Namespace(batch_size=8),
@@ -57,7 +58,12 @@ def test_an_official_file_in_half_precision_with_everything_beside_it(tmp_path: 
     torch.save(content, tmp_path / "mp_rank_00_model_states.pt")
     found = convert(tmp_path / "mp_rank_00_model_states.pt", CLASSIFIER)
     assert torch.equal(found.state["head.weight"], state["head.weight"].half().float())
-    assert found.facts == {"source": {"file": "mp_rank_00_model_states.pt", "layout": "official"}}
+    said = "the file's numbers are float16; they are kept as float32"
+    assert found.facts["source"] == {
+        "file": "mp_rank_00_model_states.pt",
+        "layout": "official",
+        "remarks": [said],
+    }
 
 
 @pytest.mark.parametrize("layout", ["hf", "hf_v5"])
@@ -181,7 +187,7 @@ def test_a_failed_export_leaves_nothing_half_written(tmp_path: Path, monkeypatch
         path.write_bytes(b"half")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(conversion, "save_file", full_disk)
+    monkeypatch.setattr(exporting, "save_file", full_disk)
     with pytest.raises(OSError, match="No space left"):
         export(checkpoint(CLASSIFIER), tmp_path, "hf")
     assert list(tmp_path.iterdir()) == []

@@ -263,11 +263,11 @@ def test_a_save_that_fails_leaves_the_old_weights(tmp_path: Path, monkeypatch: p
     original = checkpoint()
     save_checkpoint(tmp_path, original)
 
-    def full_disk(tensors: dict[str, Tensor], path: Path) -> None:
+    def full_disk(path: Path, _: dict[str, Tensor]) -> None:
         path.write_bytes(b"half")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(files, "save_file", full_disk)
+    monkeypatch.setattr(files, "write_safetensors", full_disk)
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(tmp_path, checkpoint())
     assert same(read_checkpoint(tmp_path).state, original.state)

@@ -17,7 +17,8 @@ from tubelet.models.caption_decoder import CaptionConfig
 from tubelet.models.clip import TextTowerConfig
 from tubelet.models.internvideo import InternVideoConfig, with_captions
 from tubelet.models.internvideo_qa import answerer
-from tubelet.weights.convert import convert, convert_state, export, recognize
+from tubelet.weights.convert import convert, convert_state, recognize
+from tubelet.weights.export import export
 from tubelet.weights.files import Checkpoint
 from tubelet.weights.internvideo import LAYOUTS, config_from_shapes, find_layout, published_input
 from tubelet.weights.rules import to_official, to_ours

@@ -16,7 +16,7 @@ from tubelet.inference.load import load
 from tubelet.weights import catalog as catalogue
 from tubelet.weights import locate as locating
 from tubelet.weights.catalog import Published, published
-from tubelet.weights.convert import export
+from tubelet.weights.export import export
 from tubelet.weights.files import Checkpoint, read_checkpoint, save_checkpoint
 from tubelet.weights.hub import HubAddress, from_hub, read_address
 from tubelet.weights.locate import checkpoint_folder, fetch_published, locate

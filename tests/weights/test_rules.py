@@ -52,6 +52,19 @@ def test_a_key_is_renamed_by_the_first_rule_that_claims_it():
     assert rename("tail.bias", RULES) is None
 
 
+def test_of_rules_that_claim_the_same_key_the_first_counts():
+    rules = (
+        Move("{part}.{i}.weight", "{part}_{i}"),
+        Move("{part}.{i}.{p}", "other.{i}.{part}.{p}"),
+        Drop("head.{rest}"),
+    )
+    assert rename("head.7.weight", rules) == ("head_7",)
+    assert rename("head.7.bias", rules) == ("other.7.head.bias",)
+    assert rename("head.x.bias", rules) == ()
+    assert rename("head.7.weight", rules[::-1]) == ()
+    assert rename("head", ()) is None
+
+
 def test_a_rule_can_claim_everything_below_a_name():
     rules = (Drop("text.{rest}"), Move("text", "ours"))
     assert rename("text.blocks.3.fc.weight", rules) == ()

@@ -100,7 +100,7 @@ def test_a_call_in_the_pickle_is_refused_and_not_made(archive: tuple[Path, Any],
     path = changed(
         archive[0], tmp_path / "evil.pt", lambda name, raw: evil if name.endswith("/data.pkl") else raw
     )
-    with pytest.raises(WeightsError, match=r"evil\.pt holds more than modules and tensors \(\w+.*\)"):
+    with pytest.raises(WeightsError, match=r"evil\.pt holds more than tensors \(\w+.*\)"):
         read_tensors(path)
     assert not trace.exists()
 
@@ -126,7 +126,7 @@ def test_a_pickle_that_misuses_what_is_allowed_is_refused(
     path = changed(
         archive[0], tmp_path / "m.pt", lambda name, old: raw if name.endswith("/data.pkl") else old
     )
-    with pytest.raises(WeightsError, match=r"m\.pt (is a? ?damaged|holds)"):
+    with pytest.raises(WeightsError, match=r"m\.pt (is a? ?damaged|holds|cannot be opened as weights)"):
         read_tensors(path)
 
 

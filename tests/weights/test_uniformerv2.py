@@ -14,7 +14,8 @@ from tubelet.errors import ConfigError, WeightsError
 from tubelet.inference.load import input_spec
 from tubelet.models import build_model, clip
 from tubelet.models.uniformerv2 import VARIANTS, ClassifierConfig, EncoderConfig, UniFormerV2Classifier
-from tubelet.weights.convert import convert, export, recognize
+from tubelet.weights.convert import convert, recognize
+from tubelet.weights.export import export
 from tubelet.weights.files import Checkpoint, load_strict, save_checkpoint
 from tubelet.weights.finetune import Start, fill_from
 from tubelet.weights.rules import to_official, to_ours

@@ -11,7 +11,8 @@ from tubelet.errors import WeightsError
 from tubelet.inference.load import input_spec
 from tubelet.models.clip import Clip, ClipConfig, ImageTowerConfig, TextTowerConfig
 from tubelet.models.viclip import VARIANTS, ViCLIP, ViCLIPConfig
-from tubelet.weights.convert import convert, export, recognize
+from tubelet.weights.convert import convert, recognize
+from tubelet.weights.export import export
 from tubelet.weights.files import Checkpoint
 from tubelet.weights.rules import to_official, to_ours
 from tubelet.weights.viclip import ARCHITECTURE, LAYOUTS, config_from_shapes, find_layout

@@ -12,7 +12,8 @@ from tubelet.errors import WeightsError
 from tubelet.models import architecture_of, build_model, variant
 from tubelet.models.videomamba import PRO_INTENDED, PRO_V1, VIDEOMAMBA, ClassifierConfig, EncoderConfig
 from tubelet.models.videomamba_pretrain import PretrainerConfig
-from tubelet.weights.convert import convert, convert_state, export
+from tubelet.weights.convert import convert, convert_state
+from tubelet.weights.export import export
 from tubelet.weights.files import Checkpoint
 from tubelet.weights.rules import to_official
 from tubelet.weights.videomamba import LAYOUTS, config_from_shapes, find_layout, official_layout

@@ -17,7 +17,8 @@ from tubelet.errors import WeightsError
 from tubelet.inference.load import input_spec
 from tubelet.models.clip import Clip, ClipConfig, ImageTowerConfig, TextTowerConfig
 from tubelet.models.xclip import VARIANTS, XCLIP, XCLIPConfig, mean_pooled
-from tubelet.weights.convert import convert, export, recognize
+from tubelet.weights.convert import convert, recognize
+from tubelet.weights.export import export
 from tubelet.weights.files import Checkpoint, load_strict
 from tubelet.weights.rules import to_official, to_ours
 from tubelet.weights.xclip import (

@@ -1,7 +1,9 @@
 """The command line: each command hands its arguments to one room and prints what comes back."""
 
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 # Importing them adds their commands.
 from tubelet.cli import (
@@ -16,11 +18,13 @@ from tubelet.cli import (
     preparing,
     protocols,
     published,
+    publishing,
     recognising,
     relabelling,
     searching,
     synthetic,
     training,
+    verifying,
 )
 from tubelet.cli.app import app, err, fail
 from tubelet.errors import TubeletError
@@ -39,11 +43,13 @@ __all__ = [
     "preparing",
     "protocols",
     "published",
+    "publishing",
     "recognising",
     "relabelling",
     "searching",
     "synthetic",
     "training",
+    "verifying",
 ]
 
 
@@ -62,6 +68,9 @@ def main() -> None:
         if debug:
             raise
         fail(str(error))
+    except BrokenPipeError:  # whoever reads has seen enough, as `| head` does
+        with suppress(OSError):  # Python writes once more when it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         if debug:
             raise

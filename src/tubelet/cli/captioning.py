@@ -7,12 +7,11 @@ from cyclopts import Parameter
 
 from tubelet.cli.app import app, out, plain
 from tubelet.cli.files import each_video, json_line, videos_of
+from tubelet.cli.opening import open_model
 from tubelet.errors import ConfigError
 from tubelet.inference.captioning import answer as answer_question
 from tubelet.inference.captioning import caption as caption_of
 from tubelet.inference.captioning import captioner
-from tubelet.inference.load import load
-from tubelet.train.device import pick_device
 
 AsJson = Annotated[bool, Parameter(name="--json", negative="")]
 
@@ -32,7 +31,8 @@ def caption(
     videos
         Video files, folders of them, or folders of pictures that are the frames of one.
     model
-        A checkpoint folder of an InternVideo with a caption decoder.
+        An InternVideo with a caption decoder: a checkpoint folder, the name of a published model, or
+        hf:OWNER/NAME.
     max_words
         Where a sentence is ended at the latest, in tokens.
     device
@@ -42,7 +42,7 @@ def caption(
     """
     if not videos:
         raise ConfigError("no video was given: tubelet caption VIDEO [VIDEO …] --model MODEL")
-    loaded = load(model, device=str(pick_device(device)))
+    loaded = open_model(model, device)
     captioner(loaded)
 
     def tell(video: Path) -> None:
@@ -82,7 +82,7 @@ def answer(
     as_json
         One JSON object instead of a table.
     """
-    found = answer_question(load(model, device=str(pick_device(device))), video, question).top(top)
+    found = answer_question(open_model(model, device), video, question).top(top)
     if as_json:
         print(json_line({"video": str(video), "question": question, **found.to_dict()}))
         return

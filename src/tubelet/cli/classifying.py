@@ -11,13 +11,14 @@ from tubelet.cli.app import app, say
 from tubelet.cli.classify_options import Decision, Windows, Words
 from tubelet.cli.files import check_outputs, each_video, videos_of
 from tubelet.cli.findings import Written, show, show_segments, show_thresholds
+from tubelet.cli.opening import open_model
 from tubelet.cli.progress import progress
 from tubelet.data.class_folders import read_class_folders
 from tubelet.data.video import Video
 from tubelet.errors import ConfigError, DataError
 from tubelet.inference.calibration import calibrate
 from tubelet.inference.label_texts import NEUTRAL_TEXTS, LabelTexts, find_templates, label_texts
-from tubelet.inference.load import LoadedModel, load
+from tubelet.inference.load import LoadedModel
 from tubelet.inference.open_vocabulary import classify_words
 from tubelet.inference.results import Timeline, WordClassification
 from tubelet.inference.thresholds import Thresholds, load_thresholds
@@ -25,7 +26,6 @@ from tubelet.inference.timeline import timeline
 from tubelet.inference.timeline_picture import draw_timeline
 from tubelet.models.text_cache import TextCache
 from tubelet.text.labels import parse_labels, read_labels
-from tubelet.train.device import pick_device
 
 
 @app.command(name="classify")
@@ -48,7 +48,8 @@ def classify_command(
     videos
         Video files, folders of them, or folders of pictures that are the frames of one.
     model
-        A checkpoint folder of a model of videos and texts, such as X-CLIP.
+        A model of videos and texts, such as X-CLIP: a checkpoint folder, the name of a published model (`tubelet
+        models --published`), or hf:OWNER/NAME.
     labels
         Labels between commas (one with a comma of its own in double quotes), or a .txt or .csv file of them; the
         names of the classes that the model was trained with unless given.
@@ -70,7 +71,7 @@ def classify_command(
     outputs = {"--json": json_file, "--csv": csv_file, "--timeline": windows.timeline}
     listed = [Path(word) for word in (labels or "", *words.templates) if in_file(word)]
     check_outputs({**outputs, "--thresholds": decision.thresholds}, [*found, *listed])
-    loaded = load(model, device=str(pick_device(device)))
+    loaded = open_model(model, device)
     texts = texts_of(loaded, labels, words, decision.calibrate)
     say_what_was_done(texts)
     thresholds = thresholds_of(loaded, texts, decision, windows.window)
@@ -207,7 +208,8 @@ def look(
     """What a video shows, as a whole or in windows; with --timeline a picture of it, too."""
     if windows.window is None:
         return classify_words(loaded, video, texts, thresholds=thresholds, prompted=prompted)
-    opened = Video(video) if windows.fps is None else Video(video, fps=windows.fps)
+    short_side = loaded.input.decode_short_side
+    opened = Video(video, fps=windows.fps or 30.0, short_side=short_side)
     with opened, progress(video.name) as on_progress:
         windows.check(opened)
         found = timeline(

@@ -1,11 +1,9 @@
 """Commands that make one model out of two: `average` and `join`."""
 
-import shutil
 from pathlib import Path
 
 from tubelet.cli.app import app, out, plain, say
 from tubelet.config import to_plain
-from tubelet.errors import ConfigError
 from tubelet.inference.load import input_spec
 from tubelet.models import architecture_of
 from tubelet.weights.convert import convert
@@ -13,6 +11,7 @@ from tubelet.weights.cross_model import joined
 from tubelet.weights.ensemble import averaged
 from tubelet.weights.files import Checkpoint, read_checkpoint, save_checkpoint
 from tubelet.weights.locate import checkpoint_folder
+from tubelet.weights.new_folder import check_new, new_folder
 
 
 @app.command
@@ -22,7 +21,7 @@ def average(tuned: Path, start: Path, folder: Path, *, share: float = 0.5) -> No
     Parameters
     ----------
     tuned
-        A checkpoint folder, or a published file.
+        A checkpoint folder, a published file, the name of a published model, or hf:OWNER/NAME.
     start
         The same for the model that it was tuned from: one of the same kind or, for models of videos and texts,
         the CLIP. InternVideo's zero-shot numbers were published for half of each.
@@ -78,30 +77,7 @@ def read_model(path: Path) -> Checkpoint:
     return Checkpoint(found.config, found.state, found.labels, {**found.facts, "input": to_plain(spec)})
 
 
-def check_new(folder: Path) -> None:
-    """Raise a ConfigError unless a result can be written there without replacing anything."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"{folder} is there already, and nothing in it is replaced; give a new folder")
-    if unfinished(folder).exists():
-        raise ConfigError(
-            f"{unfinished(folder)} is there already: remove it if a command that was killed has left it"
-        )
-
-
-def unfinished(folder: Path) -> Path:
-    """Where a new folder is written before it gets its name."""
-    place = folder.resolve()
-    return place.with_name(f"{place.name}.unfinished")
-
-
 def save_new(folder: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint into a new folder, which is there whole or not at all."""
-    place = folder.resolve()
-    draft = unfinished(folder)
-    try:
+    with new_folder(folder) as draft:
         save_checkpoint(draft, checkpoint)
-        if place.exists():
-            place.rmdir()  # it is empty
-        draft.rename(place)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)

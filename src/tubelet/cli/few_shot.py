@@ -10,10 +10,12 @@ from torch import nn
 
 from tubelet.cli.app import app, err, plain, say
 from tubelet.cli.app import out as terminal
+from tubelet.cli.opening import open_model
 from tubelet.config import read_toml, write_toml
+from tubelet.data.input_spec import views_of
 from tubelet.data.video_files import PICTURE_EXTENSIONS, VIDEO_EXTENSIONS
 from tubelet.errors import BackendError, ConfigError, DataError
-from tubelet.inference.load import LoadedModel, load
+from tubelet.inference.load import LoadedModel
 from tubelet.models.text_classifier import TextClassifier, class_tokens
 from tubelet.models.video_text import VideoTextModel
 from tubelet.models.video_towers import video_tower
@@ -21,7 +23,6 @@ from tubelet.models.xclip import XCLIP
 from tubelet.text.prompts import Wording
 from tubelet.train.adapter import fit_adapter
 from tubelet.train.build import RunOptions
-from tubelet.train.device import pick_device
 from tubelet.train.evaluate import evaluate_model
 from tubelet.train.few_shot import (
     FewShotData,
@@ -35,7 +36,10 @@ from tubelet.train.log import ProgressBar
 from tubelet.train.probe import fit_probe
 from tubelet.train.run import run
 from tubelet.train.shots import Shots, embed_shots
+from tubelet.train.start import start_of
+from tubelet.weights.fetch import file_sha256
 from tubelet.weights.files import Checkpoint, save_checkpoint
+from tubelet.weights.locate import checkpoint_folder
 
 Flag = Annotated[bool, Parameter(negative="")]
 
@@ -66,7 +70,8 @@ def few_shot(
     settings
         Of the recipe `xclip.few_shot`, such as `optim.epochs=10`; for --method finetune.
     model
-        A checkpoint folder of an X-CLIP, ViCLIP, InternVideo or mean-pooled CLIP.
+        An X-CLIP, ViCLIP, InternVideo or mean-pooled CLIP: a checkpoint folder, the name of a published model
+        (`tubelet models --published`), or hf:OWNER/NAME.
     out
         Folder for the run: out/model, out/test.toml, and in out/few_shot the lists of videos.
     shots
@@ -92,7 +97,7 @@ def few_shot(
         Processes that read videos.
     """
     check_words(folder, settings, method, shots, tune_keys, views)
-    loaded = load(model, device=str(pick_device(device)))
+    loaded = open_model(model, device)
     whole = text_model(loaded, model, method)
     data = few_shot_data(folder, shots, seed=seed, allow_fewer=allow_fewer)
     check_words(folder, settings, method, min([shots, *data.lacking.values()]), tune_keys, views)
@@ -116,8 +121,12 @@ def few_shot(
         seen = see_shots(loaded, whole, data, views=views, seed=seed, num_workers=num_workers)
         fitted = fit(loaded, whole, data, seen, method, named, tune_keys=tune_keys)
         figures = judge(fitted.build(), loaded, data, options, method)
-        save_checkpoint(out / "model", fitted)
-        said = {"videos": data.splits.note, "metrics": figures, "num_unread_shots": len(seen.failures)}
+        init = {"init": start_of(str(model), checkpoint_folder(model))}
+        save_checkpoint(out / "model", replace(fitted, facts={**fitted.facts, "source": init}))
+        weights = file_sha256(out / "model" / "model.safetensors")
+        tested = {"views": views_of(loaded.input), "weights_sha256": weights}
+        said = {"videos": data.splits.note, **tested, "metrics": figures}
+        said["num_unread_shots"] = len(seen.failures)
     zero_shot = None if named is None else judge(named, loaded, data, options, "zero-shot")
     write_toml(out / "test.toml", {**said, **({"zero_shot": zero_shot} if zero_shot else {})})
     show(figures, zero_shot, method, data, out)

@@ -3,25 +3,28 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from tubelet import __version__
 from tubelet.cli.app import app, err, out, say
 from tubelet.cli.figures import show_figures
 from tubelet.cli.files import check_outputs
+from tubelet.cli.opening import open_model
 from tubelet.config import to_plain
-from tubelet.data.input_spec import InputSpec, departures
+from tubelet.data.input_spec import InputSpec, departures, views_of
 from tubelet.data.manifest import read_annotations
 from tubelet.data.sample import Sample
 from tubelet.errors import ConfigError, DataError
 from tubelet.inference.classify import check_whole_clips
-from tubelet.inference.load import LoadedModel, input_spec, load
+from tubelet.inference.load import LoadedModel, input_spec
 from tubelet.inference.named_classes import named_classifier
 from tubelet.models.internvideo_qa import AnswererConfig
-from tubelet.train.device import pick_device
+from tubelet.publishing.evaluations import Evaluation, record_evaluation, weights_sha256
 from tubelet.train.evaluate import evaluate_model, evaluate_regressor
 from tubelet.train.evaluate_texts import evaluate_texts
 from tubelet.train.log import ProgressBar
@@ -41,12 +44,15 @@ class Judging:
         Processes that read videos.
     json_file
         Also write the figures there.
+    record
+        Keep the figures in the model's folder, for `tubelet card`.
     """
 
     allow_missing: Annotated[bool, Parameter(negative="")] = False
     device: str = "auto"
     num_workers: int = 0
     json_file: Annotated[Path | None, Parameter(name="--json")] = None
+    record: Annotated[bool, Parameter(negative="")] = False
 
 
 How = Annotated[Judging, Parameter(name="*")]
@@ -71,7 +77,7 @@ def evaluate(
     Parameters
     ----------
     model
-        A checkpoint folder.
+        A checkpoint folder, the name of a published model, or hf:OWNER/NAME.
     settings
         What the model is fed if not its own input, such as `input.short_side=224`.
     data
@@ -82,7 +88,8 @@ def evaluate(
         Other numbers of views per video than the model's own.
     """
     check_outputs({"--json": how.json_file}, [data])
-    loaded = load(model, device=str(pick_device(how.device)))
+    keep = record_of(model, data, split) if how.record else None
+    loaded = open_model(model, how.device)
     in_words = samples_in_words(loaded, data, split)
     if in_words is None:
         check_whole_clips(loaded)
@@ -104,7 +111,7 @@ def evaluate(
                 num_workers=how.num_workers,
                 on_progress=bar.update,
             )
-        report(figures, replace(spec, num_clips=1, num_crops=1), how)
+        report(figures, replace(spec, num_clips=1, num_crops=1), how, keep)
         return
     names = loaded.labels if loaded.has_names else None
     judged = loaded.model
@@ -140,7 +147,7 @@ def evaluate(
         )
     for failure in scores.failures:
         say("not read", failure.reason)
-    report(figures, spec, how)
+    report(figures, spec, how, keep)
 
 
 def samples_in_words(loaded: LoadedModel, data: Path, split: str) -> list[Sample] | None:
@@ -153,12 +160,49 @@ def samples_in_words(loaded: LoadedModel, data: Path, split: str) -> list[Sample
     return samples if asked or told else None
 
 
-def report(figures: dict[str, float], spec: InputSpec, how: Judging) -> None:
-    """Figures on the terminal, and in a file where one is asked for."""
+@dataclass(frozen=True)
+class Record:
+    """Where figures are kept: beside the weights that they are of."""
+
+    model: Path
+    data: Path
+    split: str
+    weights: str  # their SHA-256 before they were judged: a run may leave others meanwhile
+
+    def keep(self, figures: dict[str, float], spec: InputSpec) -> None:
+        """Write the figures down."""
+        record_evaluation(
+            self.model,
+            Evaluation(
+                data=self.data.resolve().name,
+                split=self.split if self.data.is_dir() else "all of the list",
+                views=views_of(spec),
+                metrics=figures,
+                weights_sha256=self.weights,
+                date=date.today().isoformat(),
+                tubelet=__version__,
+            ),
+        )
+
+
+def record_of(model: Path, data: Path, split: str) -> Record:
+    """Where the figures of a model will be kept; one without a folder is a ConfigError."""
+    if not (model / "config.toml").is_file():
+        raise ConfigError(
+            f"--record keeps figures in the model's folder, and {model} is none; `tubelet convert "
+            f"{model} FOLDER` makes one"
+        )
+    return Record(model, data, split, weights_sha256(model))
+
+
+def report(figures: dict[str, float], spec: InputSpec, how: Judging, keep: Record | None) -> None:
+    """Figures on the terminal, and in the files where they are asked for."""
     show_figures(figures)
     out.print(views_of(spec), highlight=False)
     if how.json_file is not None:
         how.json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    if keep is not None:
+        keep.keep(figures, spec)
 
 
 def asked_input(loaded: LoadedModel, settings: Sequence[str]) -> InputSpec:
@@ -168,9 +212,3 @@ def asked_input(loaded: LoadedModel, settings: Sequence[str]) -> InputSpec:
     if told is not None:
         say("note", f"fed otherwise than the model's own input says: {told}")
     return spec
-
-
-def views_of(spec: InputSpec) -> str:
-    """In words, how much of each video a figure rests on."""
-    seen = f"{spec.num_clips} clips × {spec.num_crops} crops of {spec.num_frames} frames"
-    return f"{seen}, {spec.image_size}² pixels of a short side of {spec.short_side or spec.image_size}"

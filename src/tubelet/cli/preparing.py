@@ -3,9 +3,11 @@
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from rich.table import Table
@@ -27,6 +29,7 @@ from tubelet.data.preparing.check import (
 from tubelet.data.preparing.prepare import Progress, Summary, prepare_dataset
 from tubelet.data.preparing.prepare_video import Preparation
 from tubelet.data.quarantine import check_found, read_quarantine, write_quarantine
+from tubelet.data.video_files import no_files_in
 from tubelet.errors import ConfigError, DataError
 from tubelet.train.log import ProgressBar
 
@@ -73,7 +76,10 @@ def check(
         _check_folder(file)
     if out is not None:
         check_report_name(out)
-    splits = splits_of(dataset_parts(source))
+    parts = dataset_parts(source)
+    splits = splits_of(parts)
+    if not parts[0].name and source.is_dir():
+        splits |= {str(path): "" for path in no_files_in(source)}
     with progress("checking") as on_progress:
         reports = check_videos(
             splits,
@@ -94,33 +100,13 @@ def check(
         raise SystemExit(FOUND_BAD)
 
 
-@data_sets.command
-def prepare(
-    source: Path,
-    out: Path,
-    *,
-    short_side: int = 256,
-    keyframe_every: int = 12,
-    crf: int = 23,
-    preset: str = "medium",
-    fast_decode: bool = True,
-    square_pixels: Annotated[bool, Parameter(negative="")] = False,
-    skip: Path | None = None,
-    estimate: int | None = None,
-    workers: int | None = None,
-    patience: float = 60.0,
-) -> None:
-    """Encode a data set anew, so that training reads it cheaply: small frames, many keyframes, no sound.
-
-    Frames keep their number and their times. Each new file is read back before it counts. The same command
-    continues an interrupted one. The exit code is 2 where a video could not be prepared.
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class NewVideos:
+    """What becomes of every video.
 
     Parameters
     ----------
-    source
-        A list of videos, a folder with train.csv and the like, or any folder of videos. It is only read.
-    out
-        The new folder: the same tree of videos, the same lists with the new paths, and failures.txt.
     short_side
         Pixels of the shorter side. Smaller videos are not enlarged.
     keyframe_every
@@ -135,6 +121,57 @@ def prepare(
         Leave out what takes readers long, for somewhat larger files.
     square_pixels
         Stretch videos whose pixels are not square to the width at which players show them.
+    audio
+        What becomes of sound: keep copies it as it is, where an mp4 can hold it.
+    """
+
+    short_side: int = 256
+    keyframe_every: int = 12
+    crf: int = 23
+    preset: str = "medium"
+    fast_decode: bool = True
+    square_pixels: Annotated[bool, Parameter(negative="")] = False
+    audio: Literal["keep", "drop"] = "drop"
+
+    @property
+    def preparation(self) -> Preparation:
+        """As it is carried out."""
+        encoding = Encoding(
+            crf=self.crf,
+            keyframe_every=self.keyframe_every,
+            preset=self.preset,
+            fast_decode=self.fast_decode,
+        )
+        return Preparation(
+            short_side=self.short_side,
+            square_pixels=self.square_pixels,
+            audio=self.audio,
+            encoding=encoding,
+        )
+
+
+@data_sets.command
+def prepare(
+    source: Path,
+    out: Path,
+    *,
+    videos: NewVideos = NewVideos(),
+    skip: Path | None = None,
+    estimate: int | None = None,
+    workers: int | None = None,
+    patience: float = 60.0,
+) -> None:
+    """Encode a data set anew, so that training reads it cheaply: small frames, many keyframes.
+
+    Frames keep their number and their times. Each new file is read back before it counts. The same command
+    continues an interrupted one. The exit code is 2 where a video could not be prepared.
+
+    Parameters
+    ----------
+    source
+        A list of videos, a folder with train.csv and the like, or any folder of videos. It is only read.
+    out
+        The new folder: the same tree of videos, the same lists with the new paths, and failures.txt.
     skip
         Leave out the videos of this list, as `tubelet data check --quarantine` writes it.
     estimate
@@ -147,20 +184,11 @@ def prepare(
     _check_numbers(workers, patience)
     if estimate is not None and estimate < 1:
         raise ConfigError(f"--estimate is {estimate}; it must be at least 1 video")
-    encoding = Encoding(crf=crf, keyframe_every=keyframe_every, preset=preset, fast_decode=fast_decode)
-    preparation = Preparation(short_side=short_side, square_pixels=square_pixels, encoding=encoding)
+    preparation = videos.preparation
     parts = dataset_parts(source)
     if skip is not None:
         parts = _without_skipped(parts, skip, source)
-    with ProgressBar("preparing", 1, err) as bar:
-
-        def on_progress(now: Progress) -> None:
-            bar.total = now.total if estimate is None else min(now.total, estimate)
-            if bar.bar:
-                bar.bar.update(bar.row, total=bar.total)
-            failed = f"{now.failed} failed, " if now.failed else ""
-            bar.update(now.done, f"{failed}about {size(now.expected_bytes)} in all")
-
+    with _preparing(estimate) as on_progress:
         summary = prepare_dataset(
             parts,
             source,
@@ -172,8 +200,24 @@ def prepare(
             on_progress=on_progress,
         )
     _tell_prepared(summary, out)
+    _tell_lost(summary, source)
     if summary.failures:
         raise SystemExit(FOUND_BAD)
+
+
+@contextmanager
+def _preparing(estimate: int | None) -> Iterator[Callable[[Progress], None]]:
+    """A bar that is told how far a preparation is."""
+    with ProgressBar("preparing", 1, err) as bar:
+
+        def on_progress(now: Progress) -> None:
+            bar.total = now.total if estimate is None else min(now.total, estimate)
+            if bar.bar:
+                bar.bar.update(bar.row, total=bar.total)
+            failed = f"{now.failed} failed, " if now.failed else ""
+            bar.update(now.done, f"{failed}about {size(now.expected_bytes)} in all")
+
+        yield on_progress
 
 
 def _without_skipped(parts: Sequence[Part], skip: Path, source: Path) -> list[Part]:
@@ -218,6 +262,19 @@ def _tell_prepared(summary: Summary, out: Path) -> None:
             soft_wrap=True,
         )
     _tell_bad("not prepared", summary.failures, None if summary.num_left else out / "failures.txt")
+
+
+def _tell_lost(summary: Summary, source: Path) -> None:
+    """What a prepared data set lacks beside videos that failed."""
+    for codec, number in summary.silenced.most_common():
+        say("without sound", f"{number} videos, for an mp4 cannot hold {codec}")
+    numbers = "classes.txt keeps the numbers of the others"
+    if source.is_file():
+        numbers = "in the new table those that come after it in the alphabet have other numbers"
+    for name in summary.emptied_classes[:SHOWN]:
+        say("no video left", f"of the class {name!r} to train on; {numbers}")
+    if len(summary.emptied_classes) > SHOWN:
+        say("no video left", f"and of {len(summary.emptied_classes) - SHOWN} more classes")
 
 
 def _tell_bad(what: str, reasons: Mapping[str, str], where: Path | None) -> None:

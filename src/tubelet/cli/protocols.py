@@ -13,13 +13,12 @@ from tubelet.cli.app import app, err, plain, say
 from tubelet.cli.app import out as terminal
 from tubelet.cli.files import check_outputs
 from tubelet.cli.judging import How, Judging, asked_input, views_of
+from tubelet.cli.opening import open_model
 from tubelet.config import to_plain
 from tubelet.data.few_shot import draw_few_shot
 from tubelet.data.protocols import hmdb51_split, ucf101_split, zero_shot_parts
-from tubelet.inference.load import load
 from tubelet.inference.named_classes import named_classifier
 from tubelet.text.prompts import TEMPLATES, Wording
-from tubelet.train.device import pick_device
 from tubelet.train.evaluate import evaluate_model
 from tubelet.train.few_shot import write_lists
 from tubelet.train.log import ProgressBar
@@ -43,7 +42,8 @@ def zero_shot(
     Parameters
     ----------
     model
-        A checkpoint folder of an X-CLIP, ViCLIP, InternVideo or mean-pooled CLIP.
+        An X-CLIP, ViCLIP, InternVideo or mean-pooled CLIP: a checkpoint folder, the name of a published model
+        (`tubelet models --published`), or hf:OWNER/NAME.
     protocol
         UCF101 and HMDB51: the test videos of all three official splits. Kinetics-600: three choices of 160 among
         the 220 classes that Kinetics-400 does not have.
@@ -60,7 +60,7 @@ def zero_shot(
         Part "ApplyLipstick" into words first. Published X-CLIP does not.
     """
     check_outputs({"--json": how.json_file}, [])
-    loaded = load(model, device=str(pick_device(how.device)))
+    loaded = open_model(model, how.device)
     spec = asked_input(loaded, settings)
     wording = loaded.wording or Wording()
     if templates is not None:

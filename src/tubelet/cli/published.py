@@ -1,8 +1,10 @@
-"""The command that reads and writes published layouts: `convert`."""
+"""The command that reads published layouts: `convert`."""
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from tubelet.cli.app import app, out, plain
 from tubelet.config import override, to_plain
@@ -11,9 +13,10 @@ from tubelet.data.manifest import read_class_names
 from tubelet.errors import ConfigError
 from tubelet.inference.load import input_spec
 from tubelet.models import architecture_of, variant
-from tubelet.weights.convert import export, with_labels
-from tubelet.weights.files import read_checkpoint, save_checkpoint
-from tubelet.weights.locate import checkpoint_folder, locate
+from tubelet.weights.convert import with_labels
+from tubelet.weights.files import save_checkpoint
+from tubelet.weights.locate import locate
+from tubelet.weights.new_folder import check_new, check_place, drafted_into, new_folder
 
 
 @app.command(name="convert")
@@ -23,10 +26,10 @@ def convert_command(
     *assignments: str,
     model: str | None = None,
     card: str | None = None,
-    to: Literal["official", "hf", "hf_v5"] | None = None,
     labels: Path | None = None,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Turn a published checkpoint into a tubelet folder, or a tubelet folder into a published layout.
+    """Turn a published checkpoint into a tubelet folder; `tubelet export` goes back.
 
     Known are VideoMAE, VideoMamba and VideoMambaPro, UniFormerV2, ViCLIP, InternVideo, X-CLIP and CLIP.
 
@@ -34,9 +37,9 @@ def convert_command(
     ----------
     source
         An official .pth, a safetensors file, a Hugging Face folder, the name of a published model (see
-        `tubelet models --published`), hf:OWNER/NAME, or (with --to) a tubelet folder.
+        `tubelet models --published`), or hf:OWNER/NAME.
     folder
-        Where the result goes.
+        Where the result goes: a new folder, which is there whole or not at all.
     assignments
         Settings of the model that its tensors do not tell, such as `encoder.num_heads=6`; need --model. And what
         it was trained with, such as `input.sampling=segments input.stride=2 input.num_clips=2`.
@@ -47,24 +50,15 @@ def convert_command(
         What it was trained for, where neither its name nor the number of its classes tells: a data set such as
         ssv2 or anet, with frames and pixels (k400_32x224), or the name of the published file. It decides how the
         model is fed and tested.
-    to
-        Export instead: "official" (.pth), "hf" (names of the hub's files), "hf_v5" (names of transformers 5).
     labels
         A file with one class name per line.
+    overwrite
+        Replace the checkpoint that is in the folder.
     """
-    if to is not None:
-        if assignments or any(option is not None for option in (model, card, labels)):
-            raise ConfigError(
-                "--to exports a tubelet folder as it is; it takes no settings, --model, --card or --labels"
-            )
-        found = read_checkpoint(checkpoint_folder(source))
-        export(found, folder, to)
-        out.print(f"{plain(folder)}: {to} layout of {plain(source)}", highlight=False, soft_wrap=True)
-        if to == "official" and found.labels:
-            names = folder / "labels.txt"
-            note = f"the file has no room for the names of classes; --labels {names} gives them back"
-            out.print(f"[yellow]note:[/] {plain(note)}", highlight=False, soft_wrap=True)
-        return
+    if overwrite:
+        check_place(folder)
+    else:
+        check_new(folder, way_out="give a new folder, or say --overwrite")
     fed = [assignment for assignment in assignments if assignment.startswith("input.")]
     sizes = [assignment for assignment in assignments if assignment not in fed]
     if sizes and model is None:
@@ -77,7 +71,8 @@ def convert_command(
     checkpoint = replace(checkpoint, facts={**checkpoint.facts, "input": to_plain(spec)})
     if labels is not None:
         checkpoint = with_labels(checkpoint, tuple(read_class_names(labels)))
-    save_checkpoint(folder, checkpoint)
+    with (drafted_into if overwrite else new_folder)(folder) as draft:
+        save_checkpoint(draft, checkpoint)
     size = sum(tensor.numel() for tensor in checkpoint.state.values())
     architecture = architecture_of(checkpoint.config)
     out.print(f"{plain(folder)}: {architecture} with {size:,} numbers", highlight=False, soft_wrap=True)

@@ -7,10 +7,9 @@ from cyclopts import Parameter
 
 from tubelet.cli.app import app, out, plain
 from tubelet.cli.files import each_video, json_line, videos_of
+from tubelet.cli.opening import open_model
 from tubelet.errors import ConfigError
 from tubelet.inference.classify import classify, estimate
-from tubelet.inference.load import load
-from tubelet.train.device import pick_device
 
 
 @app.command
@@ -26,7 +25,7 @@ def predict(
     Parameters
     ----------
     model
-        A checkpoint folder.
+        A checkpoint folder, the name of a published model (`tubelet models --published`), or hf:OWNER/NAME.
     videos
         Video files, folders of them, or folders of pictures that are the frames of one.
     top
@@ -38,7 +37,7 @@ def predict(
     """
     if not videos:
         raise ConfigError("no video was given: tubelet predict MODEL VIDEO [VIDEO …]")
-    loaded = load(model, device=str(pick_device(device)))
+    loaded = open_model(model, device)
 
     def answer(video: Path) -> None:
         number = None if loaded.values is None else estimate(loaded, video)

@@ -7,13 +7,14 @@ from cyclopts import Parameter
 
 from tubelet.cli.app import app, plain
 from tubelet.cli.app import out as terminal
-from tubelet.cli.combining import check_new, read_model, save_new
+from tubelet.cli.combining import read_model, save_new
 from tubelet.cli.merging import known_synonyms
 from tubelet.cli.named_sets import class_names
 from tubelet.data.merging.merged_folder import read_head
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.weights.convert import with_labels
 from tubelet.weights.label_maps import names_in_head, with_classes
+from tubelet.weights.new_folder import check_new
 from tubelet.weights.rules import listing
 
 
@@ -35,7 +36,7 @@ def relabel(
     Parameters
     ----------
     model
-        A checkpoint folder, or a published file.
+        A checkpoint folder, a published file, the name of a published model, or hf:OWNER/NAME.
     folder
         Where the result goes: a new folder.
     classes

@@ -8,12 +8,11 @@ from cyclopts import Parameter
 from tubelet.cli.app import app, plain, say
 from tubelet.cli.app import out as terminal
 from tubelet.cli.files import json_line, videos_of
+from tubelet.cli.opening import open_model
 from tubelet.cli.progress import progress
 from tubelet.errors import ConfigError
-from tubelet.inference.load import load
 from tubelet.inference.search import index_videos, load_index
 from tubelet.inference.search import search as search_index
-from tubelet.train.device import pick_device
 
 Flag = Annotated[bool, Parameter(negative="")]
 
@@ -33,7 +32,8 @@ def index(
     videos
         Video files, folders of them, or folders of pictures that are the frames of one.
     model
-        A checkpoint folder of an X-CLIP, ViCLIP, InternVideo or mean-pooled CLIP.
+        An X-CLIP, ViCLIP, InternVideo or mean-pooled CLIP: a checkpoint folder, the name of a published model
+        (`tubelet models --published`), or hf:OWNER/NAME.
     out
         Folder for the index; one that is there is replaced.
     keep_places
@@ -45,7 +45,7 @@ def index(
     if not videos:
         raise ConfigError("no video was given: tubelet index VIDEO [VIDEO …] --model MODEL --out FOLDER")
     found = videos_of(videos)
-    loaded = load(model, device=str(pick_device(device)))
+    loaded = open_model(model, device)
     with progress("embedding videos") as on_progress:
         made = index_videos(loaded, found, keep_places=keep_places, on_progress=on_progress)
     made.save(out)
@@ -93,7 +93,7 @@ def search(
         raise ConfigError(
             'there is no text to search for: tubelet search INDEX "a person skiing" --model MODEL'
         )
-    loaded = load(model, device=str(pick_device(device)))
+    loaded = open_model(model, device)
     sentences = (templates[0] if len(templates) == 1 else templates) or None
     found = search_index(loaded, load_index(index), text, top=top, rerank=rerank, templates=sentences)
     if as_json:

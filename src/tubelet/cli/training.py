@@ -40,9 +40,10 @@ def pretrain(
     out
         Folder for the run. The same command goes on where an interrupted run stopped.
     init
-        A checkpoint folder to start from.
+        What to start from: a checkpoint folder, the name of a published model, or hf:OWNER/NAME.
     teacher
-        For alignment: a checkpoint folder, or a published file, of the CLIP image tower to learn from.
+        For alignment: the CLIP image tower to learn from: a checkpoint folder, a published file, the name of a
+        published model, or hf:OWNER/NAME.
     images
         For contrast and captions with `image_batch_size`: pictures with captions, listed as videos are.
     """
@@ -87,9 +88,10 @@ def train(
     out
         Folder for the run. The same command goes on where an interrupted run stopped.
     init
-        A checkpoint folder whose encoder to start from.
+        Whose encoder to start from: a checkpoint folder, the name of a published model, or hf:OWNER/NAME.
     teacher
-        For distillation: a checkpoint folder, or a published file, of the smaller model to learn from.
+        For distillation: the smaller model to learn from: a checkpoint folder, a published file, the name of a
+        published model, or hf:OWNER/NAME.
     """
     chosen, name = chosen_recipe(recipe, default="videomae.finetune")
     if chosen.pretrains:

@@ -2,9 +2,10 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
 
 import torch
 from jaxtyping import UInt8
@@ -12,33 +13,35 @@ from torch import Tensor
 
 from tubelet.data import photometric
 from tubelet.data.affine import rotation, warp
+from tubelet.data.crop import Box, crop
 from tubelet.data.randomness import integer, uniform
 from tubelet.errors import ConfigError
 
 Clip = UInt8[Tensor, "frames 3 rows columns"]
+Part = UInt8[Tensor, "frames 3 box_rows box_columns"]
 
 
-def rotate(pixels: Clip, degrees: float) -> Clip:
+def rotate(pixels: Clip, degrees: float, box: Box | None = None) -> Part:
     """Counter-clockwise about the centre; bicubic, grey outside, like the other three below."""
-    return warp(pixels, rotation(degrees, *pixels.shape[-2:]))
+    return warp(pixels, rotation(degrees, *pixels.shape[-2:]), box=box)
 
 
-def shear_x(pixels: Clip, slope: float) -> Clip:
-    return warp(pixels, (1.0, slope, 0.0, 0.0, 1.0, 0.0))
+def shear_x(pixels: Clip, slope: float, box: Box | None = None) -> Part:
+    return warp(pixels, (1.0, slope, 0.0, 0.0, 1.0, 0.0), box=box)
 
 
-def shear_y(pixels: Clip, slope: float) -> Clip:
-    return warp(pixels, (1.0, 0.0, 0.0, slope, 1.0, 0.0))
+def shear_y(pixels: Clip, slope: float, box: Box | None = None) -> Part:
+    return warp(pixels, (1.0, 0.0, 0.0, slope, 1.0, 0.0), box=box)
 
 
-def translate_x(pixels: Clip, share: float) -> Clip:
+def translate_x(pixels: Clip, share: float, box: Box | None = None) -> Part:
     """Moves the picture left by a share of its width."""
-    return warp(pixels, (1.0, 0.0, share * pixels.shape[-1], 0.0, 1.0, 0.0))
+    return warp(pixels, (1.0, 0.0, share * pixels.shape[-1], 0.0, 1.0, 0.0), box=box)
 
 
-def translate_y(pixels: Clip, share: float) -> Clip:
+def translate_y(pixels: Clip, share: float, box: Box | None = None) -> Part:
     """Moves the picture up by a share of its height."""
-    return warp(pixels, (1.0, 0.0, 0.0, 0.0, 1.0, share * pixels.shape[-2]))
+    return warp(pixels, (1.0, 0.0, 0.0, 0.0, 1.0, share * pixels.shape[-2]), box=box)
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,16 @@ class Op:
     """One operation: how it changes a clip by an amount, and the amount that a magnitude of 0 to 10 means.
 
     The amount of a `signed` operation is `neutral` plus or minus that; of an operation without amount, None.
+
+    `needs` says what a pixel of the result depends on: the same `pixel` before, or more of the `frame`. A `warp`
+    can make a part of its result alone: it takes a box.
     """
 
     apply: Callable[..., Clip]
     amount: Callable[[float], float] | None = None
     signed: bool = False
     neutral: float = 0.0
+    needs: Literal["pixel", "frame", "warp"] = "frame"
 
 
 # The 15 "increasing" operations: a larger magnitude always changes the picture more.
@@ -59,19 +66,23 @@ OPS: Mapping[str, Op] = MappingProxyType(
     {
         "AutoContrast": Op(photometric.autocontrast),
         "Equalize": Op(photometric.equalize),
-        "Invert": Op(photometric.invert),
-        "Rotate": Op(rotate, lambda m: m / 10 * 30, signed=True),
-        "PosterizeIncreasing": Op(photometric.posterize, lambda m: 4.0 - int(m / 10 * 4)),
-        "SolarizeIncreasing": Op(photometric.solarize, lambda m: 256.0 - int(m / 10 * 256)),
-        "SolarizeAdd": Op(photometric.solarize_add, lambda m: float(int(m / 10 * 110))),
-        "ColorIncreasing": Op(photometric.color, lambda m: m / 10 * 0.9, signed=True, neutral=1.0),
+        "Invert": Op(photometric.invert, needs="pixel"),
+        "Rotate": Op(rotate, lambda m: m / 10 * 30, signed=True, needs="warp"),
+        "PosterizeIncreasing": Op(photometric.posterize, lambda m: 4.0 - int(m / 10 * 4), needs="pixel"),
+        "SolarizeIncreasing": Op(photometric.solarize, lambda m: 256.0 - int(m / 10 * 256), needs="pixel"),
+        "SolarizeAdd": Op(photometric.solarize_add, lambda m: float(int(m / 10 * 110)), needs="pixel"),
+        "ColorIncreasing": Op(
+            photometric.color, lambda m: m / 10 * 0.9, signed=True, neutral=1.0, needs="pixel"
+        ),
         "ContrastIncreasing": Op(photometric.contrast, lambda m: m / 10 * 0.9, signed=True, neutral=1.0),
-        "BrightnessIncreasing": Op(photometric.brightness, lambda m: m / 10 * 0.9, signed=True, neutral=1.0),
+        "BrightnessIncreasing": Op(
+            photometric.brightness, lambda m: m / 10 * 0.9, signed=True, neutral=1.0, needs="pixel"
+        ),
         "SharpnessIncreasing": Op(photometric.sharpness, lambda m: m / 10 * 0.9, signed=True, neutral=1.0),
-        "ShearX": Op(shear_x, lambda m: m / 10 * 0.3, signed=True),
-        "ShearY": Op(shear_y, lambda m: m / 10 * 0.3, signed=True),
-        "TranslateXRel": Op(translate_x, lambda m: m / 10 * 0.45, signed=True),
-        "TranslateYRel": Op(translate_y, lambda m: m / 10 * 0.45, signed=True),
+        "ShearX": Op(shear_x, lambda m: m / 10 * 0.3, signed=True, needs="warp"),
+        "ShearY": Op(shear_y, lambda m: m / 10 * 0.3, signed=True, needs="warp"),
+        "TranslateXRel": Op(translate_x, lambda m: m / 10 * 0.45, signed=True, needs="warp"),
+        "TranslateYRel": Op(translate_y, lambda m: m / 10 * 0.45, signed=True, needs="warp"),
     }
 )
 
@@ -105,6 +116,24 @@ def apply_op(pixels: Clip, drawn: DrawnOp) -> Clip:
     """The clip after one operation."""
     apply = OPS[drawn.name].apply
     return apply(pixels) if drawn.amount is None else apply(pixels, drawn.amount)
+
+
+def apply_in_box(pixels: Clip, drawn: Sequence[DrawnOp], box: Box) -> Part:
+    """The part `box` of the clip after the operations, at no more cost than that part needs."""
+    whole = len(drawn)
+    while whole and OPS[drawn[whole - 1].name].needs == "pixel":
+        whole -= 1
+    warped = whole > 0 and OPS[drawn[whole - 1].name].needs == "warp"
+    for op in drawn[: whole - warped]:
+        pixels = apply_op(pixels, op)
+    if warped:
+        last = drawn[whole - 1]
+        part = OPS[last.name].apply(pixels, last.amount, box)
+    else:
+        part = crop(pixels, box)
+    for op in drawn[whole:]:
+        part = apply_op(part, op)
+    return part
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,15 +8,17 @@ from tubelet.data.video_files import pictures_in, videos_in
 from tubelet.errors import DataError
 
 
-def read_class_folders(root: str | Path, *, classes: Sequence[str] | None = None) -> Annotations:
+def read_class_folders(
+    root: str | Path, *, classes: Sequence[str] | None = None, named_in: Path | None = None
+) -> Annotations:
     """Every video below `root`, labelled by the class folder it lies in.
 
     Where there is no video at all, every picture is a sample: a video of one frame, as in ImageNet. Pictures in
     deeper folders are frames of videos rather than samples, and a DataError.
 
-    Classes are the folders in alphabetical order unless `classes` gives all names. A folder without a single
-    video is no class; files that are hidden or have no video extension are left alone. A video beside the
-    class folders is a DataError.
+    Classes are the folders in alphabetical order unless `classes` gives all names, which errors say are those
+    of `named_in`. A folder without a single video is no class; files that are hidden or have no video extension
+    are left alone. A video beside the class folders is a DataError.
     """
     root = Path(root)
     check_one_kind(root)
@@ -36,7 +38,12 @@ def read_class_folders(root: str | Path, *, classes: Sequence[str] | None = None
     numbers = {name: i for i, name in enumerate(names)}
     unknown = [name for name in found if name not in numbers]
     if unknown:
-        raise DataError(f"{root}: the folder {unknown[0]!r} is none of the {len(names)} classes")
+        origin = "" if named_in is None else f" in {named_in}"
+        way_out = "; name all there, or take that file away: folders are then numbered by the alphabet"
+        raise DataError(
+            f"{root}: the folder {unknown[0]!r} is none of the {len(names)} classes{origin}"
+            f"{way_out if named_in is not None and named_in.is_file() else ''}"
+        )
     samples = [
         Sample(path=str(file), label=numbers[inside.parts[0]], id=inside.as_posix())
         for inside, file in files.items()

@@ -7,7 +7,7 @@ from pathlib import Path
 from tubelet.data.annotations.annotation import Annotation
 from tubelet.data.annotations.generic import ENDINGS
 from tubelet.data.class_folders import read_unlabelled
-from tubelet.data.described import is_described, rows_of
+from tubelet.data.described import is_described, label_names, rows_of
 from tubelet.data.manifest import LIST_ENDINGS, read_annotations, read_class_names
 from tubelet.data.quarantine import left_in
 from tubelet.data.sample import Sample
@@ -113,6 +113,8 @@ def _without(part: Part, bad: frozenset[str]) -> Part:
     return replace(
         part,
         samples=[part.samples[place] for place in places],
+        # Names are numbered by all of them.
+        classes=part.classes or (label_names(part.rows) if part.rows is not None else None),
         rows=None if part.rows is None else [part.rows[place] for place in places],
         splits=None if part.splits is None else [part.splits[place] for place in places],
     )

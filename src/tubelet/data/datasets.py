@@ -54,7 +54,8 @@ class VideoDataset:
 
     With it comes its question, or a caption, of several one that is drawn anew in each epoch.
 
-    With `fps` the plan counts steps of time instead of the file's frames.
+    With `fps` the plan counts steps of time instead of the file's frames. With `decode_short_side` frames are
+    made smaller while they are decoded.
 
     A video is decoded whole only where the cache has room for it, else no more than the planned frames.
     """
@@ -65,6 +66,7 @@ class VideoDataset:
     seed: int = 0
     random: bool = True
     fps: float | None = None
+    decode_short_side: int | None = None
     draws: int | None = None
     cache: FrameCache | None = None
 
@@ -112,7 +114,7 @@ class VideoDataset:
         if cache is not None and sample.path in cache.stored:
             pixels = cache.stored[sample.path]
             return [pixels[frames] for frames in self.plan(len(pixels), draw)]
-        with Video(sample.path) as video:
+        with Video(sample.path, short_side=self.decode_short_side) as video:
             counted = steps(video, self.fps, sample.window, sample.num_frames)
             plan = self.plan(len(counted), draw)
             if cache is None or not self._keeps(video, len(counted)):

@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -20,6 +22,7 @@ from tubelet.data.segments import (
     UniformSegments,
 )
 from tubelet.data.transforms import IMAGENET_MEAN, IMAGENET_STD, EvalTransform, check_stretched
+from tubelet.data.video import Video
 from tubelet.errors import ConfigError
 
 # Number of frames and a generator (or None: nothing random) to the frames of every clip.
@@ -57,6 +60,9 @@ class InputSpec:
     the frame that is on screen then, however fast or unevenly the file's own frames follow each other. Without,
     plans count the file's frames, as the published code does.
 
+    With `decode_short_side` larger frames are made smaller while they are decoded, which saves memory and time
+    with films of high resolution; crops and resizes then start from there.
+
     `window_seconds` cuts long videos into windows that open every `window_hop` seconds (end to end where None).
     Each window is a sample of its own in training; a test gives every video the mean over its windows, unless
     `merge_windows` is off: then windows are judged one by one, as VideoMamba was on LVU.
@@ -76,6 +82,7 @@ class InputSpec:
     rounding: Rounding = "videomae"
     stretch: bool = False
     fps: float | None = None
+    decode_short_side: int | None = None
     window_seconds: float | None = None
     window_hop: float | None = None
     merge_windows: bool = True
@@ -88,6 +95,12 @@ class InputSpec:
             raise ConfigError(
                 f"random_clips is for sampling={', '.join(SPREAD)}; with sampling={self.sampling} the clips of "
                 "a test are spread evenly, so leave it off"
+            )
+        needed = self.short_side or self.image_size
+        if self.decode_short_side is not None and self.decode_short_side < needed:
+            raise ConfigError(
+                f"decode_short_side is {self.decode_short_side}, but a test wants frames with a short side of "
+                f"{needed}, for which they would be enlarged again; decode at least so many pixels"
             )
         if self.stretch:
             check_stretched(self.num_crops, self.short_side)
@@ -131,6 +144,12 @@ class InputSpec:
             return SPREAD[self.sampling](num_frames=self.num_frames, num_clips=self.num_clips)
         return EvenSegments(num_frames=self.num_frames, num_clips=self.num_clips)
 
+    def opened(self, video: Video | str | Path) -> AbstractContextManager[Video]:
+        """A file opened as the model wants it; a `Video` is taken as it is, and stays open."""
+        if isinstance(video, Video):
+            return nullcontext(video)
+        return Video(video, short_side=self.decode_short_side)
+
     def test_transform(self) -> EvalTransform:
         """All crops of a clip in a test."""
         return EvalTransform(
@@ -145,7 +164,7 @@ class InputSpec:
 
 STATISTICS = ("mean", "std")
 # What a model learned to see. How much of a video a test looks at is free.
-LEARNED = (*STATISTICS, "sampling", "stride", "fps", "antialias", "stretch")
+LEARNED = (*STATISTICS, "sampling", "stride", "fps", "antialias", "stretch", "decode_short_side")
 
 
 def departures(spec: InputSpec, card: InputSpec, among: Sequence[str] = LEARNED) -> str | None:
@@ -159,3 +178,13 @@ def departures(spec: InputSpec, card: InputSpec, among: Sequence[str] = LEARNED)
         names = [name for name in names if name != "stride"]  # at which nobody looks then
     said = [f"{name} is {getattr(spec, name)} and not {getattr(card, name)}" for name in names]
     return "; ".join(said) or None
+
+
+def views_of(spec: InputSpec) -> str:
+    """In words, how much of each video a figure rests on.
+
+    >>> views_of(InputSpec())
+    '5 clips × 3 crops of 16 frames, 224² pixels of a short side of 224'
+    """
+    seen = f"{spec.num_clips} clips × {spec.num_crops} crops of {spec.num_frames} frames"
+    return f"{seen}, {spec.image_size}² pixels of a short side of {spec.short_side or spec.image_size}"

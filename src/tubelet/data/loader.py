@@ -4,11 +4,14 @@ Batch k of epoch e is a fixed set of videos, whatever the number of devices, mic
 only divide it. That alone makes a run that resumes equal to one that never stopped.
 """
 
+import ctypes
 import multiprocessing
 import re
 import signal
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing.context import ForkServerContext
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -128,7 +131,7 @@ def training_loader(
 ) -> Iterator[ClipBatch]:
     """Micro-batches in order. Workers fetch ahead; they do not decide anything."""
     keys = StepRange(order=order, start_step=start_step, num_steps=num_steps)
-    return plain_errors(_loader(dataset, keys, num_workers, pin))
+    return plain_errors(_batches(dataset, keys, num_workers, pin))
 
 
 def evaluation_loader(
@@ -139,29 +142,56 @@ def evaluation_loader(
         [(0, index) for index in range(first, min(first + batch_size, len(dataset)))]
         for first in range(0, len(dataset), batch_size)
     ]
-    return plain_errors(_loader(dataset, keys, num_workers, pin))
+    return plain_errors(_batches(dataset, keys, num_workers, pin))
 
 
 def plain_errors(loader: Iterable[ClipBatch]) -> Iterator[ClipBatch]:
-    """The loader's batches; an error of ours in a worker comes without the worker's traceback in its message.
-
-    A worker that died is a DataError: no batch is left out and none comes twice.
-    """
+    """The loader's batches; an error of ours in a worker comes without the worker's traceback in its message."""
     try:
         yield from loader
     except TubeletError as error:
         message = str(error).rsplit(f"{type(error).__name__}: ", 1)[-1].strip()
         raise type(error)(message) from error
-    except (RuntimeError, EOFError, ConnectionError) as error:
-        # What a dead worker had ready can no longer be fetched from it: the latter two.
-        if isinstance(error, RuntimeError) and not re.search(
-            "DataLoader worker .*(exited|killed)", str(error)
-        ):
-            raise
-        raise DataError(
-            "a data worker died: a video may crash the decoder (`tubelet data check` finds it), or memory ran "
-            "out (give fewer workers)"
-        ) from error
+
+
+def _batches(dataset: Dataset, keys: Iterable[list[Key]], num_workers: int, pin: bool) -> Iterator[ClipBatch]:
+    """Every batch once and in order, also where a worker dies on the way: others then take up the work.
+
+    What a batch holds depends on its keys alone, so that those made again are the same. Workers that die twice
+    without a batch in between are a DataError. A death shows within five seconds.
+    """
+    num_done, last_death = 0, -1
+    while True:
+        try:
+            for batch in _loader(dataset, islice(keys, num_done, None), num_workers, pin):
+                yield batch
+                num_done += 1
+            return
+        except (RuntimeError, EOFError, OSError) as error:
+            if not (num_workers and _is_death(error)):
+                raise
+            if num_done == last_death:
+                raise DataError(
+                    f"data workers died twice over the batch after number {num_done}: a video may crash the "
+                    "decoder (`tubelet data check` finds it), or memory ran out (give fewer workers)"
+                ) from error
+            last_death = num_done
+            # The number, because Python shows the same warning only once.
+            warnings.warn(
+                f"a data worker died after batch {num_done}; others do its work again, and nothing is lost",
+                stacklevel=2,
+            )
+
+
+def _is_death(error: Exception) -> bool:
+    """Whether this is how a worker's end shows."""
+    if isinstance(error, RuntimeError):
+        # With pinned memory a thread fetches, and ends where it no longer can.
+        ended = "DataLoader worker .*(exited|killed)|Pin memory thread exited"
+        return re.search(ended, str(error)) is not None
+    # What it had ready can no longer be fetched from it. Errors in a worker that lives say that they were caught.
+    gone = isinstance(error, EOFError | ConnectionError | FileNotFoundError)
+    return gone and not str(error).startswith("Caught ")
 
 
 def worker_context() -> ForkServerContext:
@@ -184,11 +214,30 @@ def _loader(
         num_workers=num_workers,
         pin_memory=pin,
         multiprocessing_context=worker_context() if num_workers else None,
-        worker_init_fn=ignore_interrupts,
+        worker_init_fn=_settle_worker,
         # Its own, because a seed for the workers drawn from the global one would shift what the model draws.
         generator=torch.Generator(),
     )
     return cast(DataLoader[ClipBatch], loader)
+
+
+def _settle_worker(worker: int) -> None:
+    ignore_interrupts(worker)
+    give_back_freed_memory()
+
+
+def give_back_freed_memory() -> None:
+    """Let the C library map large blocks one by one and hand each back when it is freed; glibc only.
+
+    Otherwise a worker grew by 18 MiB with every batch of that size (glibc 2.36): a block that is aligned, as
+    PyTorch's are, finds no room in a freed one of the same size.
+    """
+    try:
+        set_option = ctypes.CDLL(None).mallopt
+    except (OSError, TypeError, AttributeError):
+        return
+    map_threshold = -3  # M_MMAP_THRESHOLD of malloc.h
+    set_option(map_threshold, 1 << 20)
 
 
 def ignore_interrupts(worker: int) -> None:

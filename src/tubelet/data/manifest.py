@@ -83,9 +83,14 @@ def read_annotations(
         raise DataError(
             f"{path}: a regression learns from lists: train.csv with `path,value` on each line, and val.csv"
         )
-    if classes is None and split != "train" and (path / "train").is_dir():
-        classes = class_folder_names(path / "train")
-    found = read_class_folders(folder, classes=classes)
+    named_in = None
+    if classes is None and (path / "classes.txt").is_file():
+        named_in = path / "classes.txt"
+        classes = read_class_names(named_in)
+    elif classes is None and split != "train" and (path / "train").is_dir():
+        named_in = path / "train"
+        classes = class_folder_names(named_in)
+    found = read_class_folders(folder, classes=classes, named_in=named_in)
     _check_number(folder, found.classes, num_classes)
     return found
 

@@ -4,6 +4,7 @@ import importlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tubelet.errors import BackendError, DataError
@@ -23,8 +24,12 @@ def read_table(path: str | Path) -> list[dict[str, Any]]:
         raise DataError(f"{path}: not a Parquet file that can be read ({_first_line(error)})") from None
 
 
-def write_table(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_table(
+    path: str | Path, rows: Sequence[Mapping[str, Any]], kinds: Mapping[str, type] = MappingProxyType({})
+) -> None:
     """Writes rows whole or not at all; columns are the keys of all rows, in the order of their first coming.
+
+    `kinds` says of columns whether they hold int, float, bool or str, which empty ones do not show.
 
     Bytes of a path that are no UTF-8, which Parquet cannot hold, become escapes such as `\\xff`.
     """
@@ -33,7 +38,13 @@ def write_table(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     columns = dict.fromkeys(name for row in rows for name in row)
     try:
-        table = arrow.table({name: [_storable(row.get(name)) for row in rows] for name in columns})
+        types = {int: arrow.int64(), float: arrow.float64(), bool: arrow.bool_(), str: arrow.string()}
+        table = arrow.table(
+            {
+                name: arrow.array([_storable(row.get(name)) for row in rows], types.get(kinds.get(name)))
+                for name in columns
+            }
+        )
         with temporary.open("wb") as file:
             files.write_table(table, file)
         temporary.replace(path)

@@ -80,7 +80,7 @@ def color(pixels: Clip, factor: float) -> Clip:
     changed = torch.empty_like(pixels)
     for frame, out in zip(pixels, changed, strict=True):
         levels = frame.to(torch.float32)
-        out.copy_(_blend(_grey(levels), levels, factor))
+        out.copy_(_blend(_grey(levels), levels, factor).to(torch.int16))
     return changed
 
 
@@ -116,7 +116,7 @@ def sharpness(pixels: Clip, factor: float) -> Clip:
     changed = torch.empty_like(pixels)
     for frame, out in zip(pixels, changed, strict=True):
         levels = frame.to(torch.float32)
-        out.copy_(_blend(_smooth(levels), levels, factor))
+        out.copy_(_blend(_smooth(levels), levels, factor).to(torch.int16))
     return changed
 
 
@@ -173,7 +173,10 @@ def _smooth(frame: Float32[Tensor, "channels rows columns"]) -> Float32[Tensor, 
 def _blend(
     start: Shaped[Tensor, "*start"], end: Shaped[Tensor, "*end"], factor: float
 ) -> Float32[Tensor, "*blended"]:
-    """start + factor (end - start) in the float32 steps of PIL's blend; a cast to uint8 then truncates."""
+    """start + factor (end - start) in the float32 steps of PIL's blend; a cast to whole levels then truncates.
+
+    The cast by way of 16 bits is twice as fast as the direct one to uint8.
+    """
     start = start.to(torch.float32)
     # A multiplication and an addition, not one fused operation: truncation shows the last bit.
     return (end - start).mul_(factor).add_(start).clamp_(0, 255)

@@ -1,10 +1,12 @@
 """Bilinear resizing of uint8 frames, with the two meanings of "bilinear" that published pipelines use."""
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import UInt8
 from torch import Tensor
 
 from tubelet.data.geometry import Rounding, short_side_size
+from tubelet.data.resize_taps import resize_in_whole_numbers
 from tubelet.errors import ConfigError
 
 
@@ -15,10 +17,9 @@ def resize(
 
     With `antialias`, a pixel averages everything it now covers, as PIL's BILINEAR does (pre-training).
     Without, it mixes its four nearest neighbours at any scale, as OpenCV's INTER_LINEAR does
-    (evaluation and fine-tuning). Both are within one grey level of those libraries.
+    (evaluation and fine-tuning). Both are within one grey level of those libraries, and the same on every device.
 
-    Frames in channels-last memory, which is how decoders write them, are three times faster here; the
-    result keeps the layout.
+    The colours of a pixel lie side by side in the result, as decoders write them.
     """
     if min(height, width) < 1:
         raise ConfigError(f"cannot resize frames to {height} x {width}: sizes start at 1 pixel")
@@ -47,25 +48,11 @@ def _interpolate(
 ) -> UInt8[Tensor, "frames channels height width"]:
     if pixels.device.type == "cpu":
         if pixels.stride(1) != 1:
-            # Cut-out planes cost the kernel more than this copy; cut-out interleaved colours do not.
-            pixels = pixels.contiguous()
+            # Planes cost the kernel more than this copy.
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
         return F.interpolate(pixels, size=(height, width), mode="bilinear", antialias=antialias)
-    return _interpolate_floats(pixels, height, width, antialias)
-
-
-def _interpolate_floats(
-    pixels: UInt8[Tensor, "frames channels rows columns"], height: int, width: int, antialias: bool
-) -> UInt8[Tensor, "frames channels height width"]:
-    """The way of devices that have no antialiased uint8 kernel and whose plain one truncates.
-
-    The kernel of the CPU rounds between its two passes, columns first, when it averages; so does this.
-    """
-    resized = pixels.float()
-    if antialias and width != pixels.shape[-1]:
-        size = (pixels.shape[-2], width)
-        resized = F.interpolate(resized, size=size, mode="bilinear", antialias=True).round_()
-    resized = F.interpolate(resized, size=(height, width), mode="bilinear", antialias=antialias)
-    return resized.round_().clamp_(0, 255).to(pixels.dtype)
+    # Other devices have no antialiased kernel for bytes, and their plain one truncates.
+    return resize_in_whole_numbers(pixels, height, width, antialias=antialias)
 
 
 def _rows_first(rows: int, columns: int, height: int, width: int) -> bool:

@@ -1,8 +1,9 @@
 """From decoded frames to the views a model sees, in uint8 all the way; `to_model` then makes them floats.
 
 A transform is called with the frames of one clip and a generator: `transform(pixels, generator)`. It returns
-views (V, C, T, H, W) in contiguous memory. Every random choice is made once per view, so all frames of a view
-are treated alike (unless a `ColourJitter` is told to draw per frame).
+views (V, C, T, H, W) whose colours lie side by side in memory, as decoders write them: `to_model` takes them
+apart on the model's device, which has more time for that than a data worker. Every random choice is made once
+per view, so all frames of a view are treated alike (unless a `ColourJitter` is told to draw per frame).
 """
 
 from collections.abc import Sequence
@@ -12,9 +13,9 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from tubelet.data.augment import RandAugment
+from tubelet.data.augment import RandAugment, apply_in_box
 from tubelet.data.colour_jitter import ColourJitter
-from tubelet.data.crop import MULTISCALE, Box, crop, draw_multiscale_crop, draw_resized_crop
+from tubelet.data.crop import MULTISCALE, crop, draw_multiscale_crop, draw_resized_crop
 from tubelet.data.geometry import Rounding, spread_crop_boxes
 from tubelet.data.photometric import grayscale
 from tubelet.data.randomness import uniform
@@ -35,10 +36,11 @@ def to_model(
 ) -> Float[Tensor, "*batch 3 frames rows columns"]:
     """Normalised float32 clips, (pixel / 255 - mean) / std: the one crossing from pixels to floats.
 
-    Meant to run on the model's device: bytes are a quarter of the floats to move there.
+    Meant to run on the model's device: bytes are a quarter of the floats to move there. The clips come in
+    contiguous memory, one plane per colour and frame.
     """
     scale, shift = _per_channel([1 / (255 * s) for s in std], clips), _per_channel(mean, clips)
-    return clips.to(torch.float32).mul_(scale).sub_(shift / _per_channel(std, clips))
+    return clips.contiguous().to(torch.float32).mul_(scale).sub_(shift / _per_channel(std, clips))
 
 
 def to_pixels(
@@ -96,7 +98,7 @@ class PretrainTransform:
                 height, width, self.image_size, generator, self.scales, self.max_distort
             )
             flipped = uniform(0.0, 1.0, generator) < self.flip
-            _fill_view(view, pixels, box, antialias=True, flipped=flipped)
+            _fill_view(view, crop(pixels, box), antialias=True, flipped=flipped)
         return views
 
 
@@ -132,10 +134,11 @@ class FinetuneTransform:
         height, width = pixels.shape[-2:]
         views = _empty_views(self.num_views, pixels, self.image_size)
         for view in views:
-            augmented = self.randaugment(pixels, generator) if self.randaugment else pixels
+            drawn = self.randaugment.draw(generator) if self.randaugment else []
             box = draw_resized_crop(height, width, generator, self.scale, self.ratio)
             flipped = uniform(0.0, 1.0, generator) < self.flip
-            _fill_view(view, augmented, box, antialias=self.antialias, flipped=flipped)
+            seen = apply_in_box(pixels, drawn, box)
+            _fill_view(view, seen, antialias=self.antialias, flipped=flipped)
         return views
 
 
@@ -179,7 +182,7 @@ class MultiscaleTransform:
                 height, width, self.image_size, generator, self.scales, self.max_distort, num_places=5
             )
             flipped = uniform(0.0, 1.0, generator) < self.flip
-            _fill_view(view, resized, box, antialias=self.antialias, flipped=flipped)
+            _fill_view(view, crop(resized, box), antialias=self.antialias, flipped=flipped)
             self._recolour(view, generator)
         return views
 
@@ -249,24 +252,21 @@ def check_stretched(num_crops: int, short_side: int | None) -> None:
 
 def _fill_view(
     view: UInt8[Tensor, "3 frames size size"],
-    pixels: UInt8[Tensor, "frames 3 rows columns"],
-    box: Box,
+    seen: UInt8[Tensor, "frames 3 rows columns"],
     *,
     antialias: bool,
     flipped: bool,
 ) -> None:
-    """Writes the resized crop straight into its place in the batch of views."""
-    resized = resize(crop(pixels, box), *view.shape[-2:], antialias=antialias)
-    view.copy_(resized.transpose(0, 1))
+    """Writes what is seen of the frames, resized, straight into its place among the views."""
+    view.copy_(resize(seen, *view.shape[-2:], antialias=antialias).transpose(0, 1))
     if flipped:
-        # Mirroring the finished planes is ten times cheaper than mirroring interleaved colours.
         view.copy_(horizontal_flip(view))
 
 
 def _empty_views(
     num_views: int, pixels: UInt8[Tensor, "frames 3 rows columns"], size: int
 ) -> UInt8[Tensor, "views 3 frames size size"]:
-    return pixels.new_empty(num_views, 3, len(pixels), size, size)
+    return pixels.new_empty(num_views, len(pixels), size, size, 3).permute(0, 4, 1, 2, 3)
 
 
 def _per_channel(values: Sequence[float], clips: Tensor) -> Float[Tensor, "3 1 1 1"]:

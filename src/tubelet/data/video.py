@@ -17,6 +17,7 @@ from tubelet.data.reading.limits import UNTRUSTED, Limits
 from tubelet.data.reading.open_reader import DECODERS, Decoder, ReadingOptions, open_reader
 from tubelet.data.reading.opening import clear_errors
 from tubelet.data.reading.reader import Reader
+from tubelet.data.reading.shrinking import ShrunkReader
 from tubelet.data.reading.sources import BinaryFile, Source, make_source
 from tubelet.data.reading.supervised import SupervisedReader
 from tubelet.errors import ConfigError, VideoError
@@ -46,6 +47,8 @@ class Video:
     - `reader` chooses the decoder: "pyav", "torchcodec" (extra `fast`) or "auto", which is PyAV today.
     - `fps` is the frame rate assumed for pictures and arrays; files know their own.
     - `square_pixels` stretches frames whose pixels are not square to the width at which players show them.
+    - `short_side` makes larger frames smaller while they are decoded, so that the shorter of height and width has
+      as many pixels: averages, as an antialiased resize gives, but taken before colours are converted.
     - `untrusted` reads in a process of its own, which may crash, hang or want all memory without harm to this
       one. Use it for files of strangers.
     - `limits` bounds what reading may cost.
@@ -61,6 +64,7 @@ class Video:
         reader: Decoder = "auto",
         fps: float = 30.0,
         square_pixels: bool = False,
+        short_side: int | None = None,
         allow_network: bool = False,
         untrusted: bool = False,
         limits: Limits | None = None,
@@ -69,6 +73,8 @@ class Video:
             raise ConfigError(f"reader {reader!r} does not exist; choose from {', '.join(DECODERS)}")
         if not fps > 0:
             raise ConfigError(f"fps is {fps}; a frame rate is above 0")
+        if short_side is not None and short_side < 1:
+            raise ConfigError(f"short_side is {short_side}; frames have at least 1 pixel")
         self._media: Source | np.ndarray | Tensor = (
             source if isinstance(source, np.ndarray | Tensor) else make_source(source, allow_network)
         )
@@ -77,6 +83,7 @@ class Video:
             reader=reader,
             fps=float(fps),
             square_pixels=square_pixels,
+            short_side=None if short_side is None else operator.index(short_side),
             keeps_index=not untrusted,
             limits=limits or (UNTRUSTED if untrusted else Limits()),
         )
@@ -90,6 +97,8 @@ class Video:
             return self._reader
         if not isinstance(self._media, Source):
             reader: Reader = ArrayReader(self._media, self._options.fps, self._options.limits)
+            if self._options.short_side is not None:
+                reader = ShrunkReader(self.source, reader, self._options.short_side, self._options.limits)
         else:
             opens = SupervisedReader if self._is_untrusted else open_reader
             with clear_errors(self.source):
@@ -123,7 +132,7 @@ class Video:
     @property
     def seconds(self) -> Float64[Tensor, "frames"]:
         """When each frame is shown, on the file's own clock, which need not start at 0."""
-        return self._opened().seconds
+        return torch.from_numpy(self._opened().seconds)
 
     @property
     def duration(self) -> float:
@@ -146,7 +155,8 @@ class Video:
                     f"{self.source}: frame {number} was asked for, but the video has {length} frames"
                 )
         with clear_errors(self.source):
-            return Frames(pixels=reader.read(numbers), seconds=reader.seconds[numbers])
+            pixels, seconds = reader.read(numbers), reader.seconds[numbers]
+        return Frames(pixels=torch.from_numpy(pixels), seconds=torch.from_numpy(seconds))
 
     def indices_at(self, seconds: Sequence[float] | Float64[Tensor, "times"]) -> Int64[Tensor, "times"]:
         """The numbers of the frames that are on screen at these times, counted from the first frame's appearance.

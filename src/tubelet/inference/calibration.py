@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 
 from tubelet.data.class_folders import read_class_folders
-from tubelet.data.video import Video
 from tubelet.errors import VideoError
 from tubelet.inference.label_texts import LabelTexts, label_texts
 from tubelet.inference.load import LoadedModel
@@ -69,7 +68,7 @@ def middle_margins(
     loaded: LoadedModel, path: str, texts: LabelTexts, window: float, *, prompted: bool
 ) -> list[float]:
     """The margins of labels in the middle `window` seconds of a video, or all of a shorter one."""
-    with Video(path) as video:
+    with loaded.input.opened(path) as video:
         if len(video) < 1:
             raise VideoError(f"{path} has no frames")
         start = max(video.duration - window, 0.0) / 2

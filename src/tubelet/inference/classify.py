@@ -1,7 +1,6 @@
 """Which action a video shows."""
 
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -100,7 +99,7 @@ def test_views(
     loaded: LoadedModel, video: Video | str | Path
 ) -> Iterator[UInt8[Tensor, "views 3 frames rows columns"]]:
     """The crops of every clip of a test, one clip at a time; the frames of all clips are decoded at once."""
-    with nullcontext(video) if isinstance(video, Video) else Video(video) as opened:
+    with loaded.input.opened(video) as opened:
         if len(opened) < 1:
             raise VideoError(f"{opened.source} has no frames")
         plan = test_frames(opened, loaded.input)

@@ -25,7 +25,7 @@ class LoadedModel:
 
     Classes without names are called "class 0", "class 1", …; `has_names` is then off. A regression has no classes
     but the `values`' scale. A model of videos and texts has the classes that it was trained to name, if any, in
-    the `wording` that it read; it can be asked for others.
+    the `wording` that it read; it can be asked for others. `remarks` are what its conversion took for granted.
     """
 
     model: nn.Module
@@ -36,6 +36,7 @@ class LoadedModel:
     device: torch.device
     values: ValueScale | None = None
     wording: Wording | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def reads_texts(self) -> bool:
@@ -78,6 +79,7 @@ def load(folder: str | Path, *, device: str = "cpu") -> LoadedModel:
         device=target,
         values=values,
         wording=(wording or Wording()) if reads_texts else None,
+        remarks=tuple(map(str, checkpoint.facts.get("source", {}).get("remarks", ()))),
     )
 
 

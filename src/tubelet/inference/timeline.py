@@ -6,7 +6,6 @@ kept, already shrunk to what the model sees, so memory does not grow with the vi
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,7 +56,7 @@ def timeline(
     prompted = has_prompts(loaded, prompted)
     thresholds = checked_thresholds(thresholds, loaded, texts, prompted=prompted, windows=True)
     scores: list[Tensor] = []
-    with nullcontext(video) if isinstance(video, Video) else Video(video) as opened, torch.inference_mode():
+    with loaded.input.opened(video) as opened, torch.inference_mode():
         if len(opened) < 1:
             raise VideoError(f"{opened.source} has no frames")
         duration = opened.duration

@@ -264,6 +264,7 @@ def training_set(recipe: Recipe, samples: list[Sample], cache: FrameCache | None
         transform=transform,
         seed=recipe.seed,
         fps=spec.fps,
+        decode_short_side=spec.decode_short_side,
         draws=augment.draws,
         cache=cache,
     )

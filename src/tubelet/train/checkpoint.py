@@ -11,6 +11,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -74,7 +75,7 @@ def load_newest_state(folder: Path) -> tuple[TrainingState | None, list[Path]]:
                 return TrainingState(
                     **torch.load(path / STATE, map_location="cpu", weights_only=True)
                 ), damaged
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, EOFError, UnpicklingError):
             pass
         damaged.append(path)
     if damaged:

@@ -118,6 +118,7 @@ def evaluation_set(
         transform=spec.test_transform(),
         random=spec.draws_clips,
         fps=spec.fps,
+        decode_short_side=spec.decode_short_side,
         cache=cache,
     )
 

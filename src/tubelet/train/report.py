@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tubelet.config import from_plain, to_plain
 from tubelet.data.input_spec import STATISTICS, InputSpec, departures
+from tubelet.data.quarantine import write_quarantine
 from tubelet.errors import ConfigError
 from tubelet.models.text_classifier import same_texts
 
@@ -37,9 +38,14 @@ def report_same_texts(tokens: Tensor, classes: Sequence[str], console: Console) 
         console.print(f"[yellow]note:[/] {names} read the same", highlight=False, soft_wrap=True)
 
 
-def report_failures(failures: Mapping[str, str], console: Console, most: int = 10) -> None:
-    """Say which videos training could not read, and why."""
+def report_failures(failures: Mapping[str, str], file: Path, console: Console, most: int = 10) -> None:
+    """Say which videos could not be read, and why; `file` lists all of them, in the form that --skip takes."""
+    if not failures:
+        file.unlink(missing_ok=True)  # of a run that began here before
+        return
+    write_quarantine(file, {path: reason.removeprefix(f"{path}: ") for path, reason in failures.items()})
     for reason in list(failures.values())[:most]:
         console.print(f"[yellow]not read:[/] {escape(reason)}", highlight=False, soft_wrap=True)
-    if len(failures) > most:
-        console.print(f"[yellow]and {len(failures) - most} more videos that could not be read[/]")
+    more = f"and {len(failures) - most} more; " if len(failures) > most else ""
+    told = f"[yellow]not read:[/] {more}all {len(failures)} are in {escape(str(file))}"
+    console.print(told, highlight=False, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from rich.markup import escape
 from torch import nn
 
 from tubelet.config import write_toml
+from tubelet.data.input_spec import views_of
 from tubelet.data.long_video import cut_windows
 from tubelet.data.randomness import counter_seed
 from tubelet.data.values import scale_of
@@ -36,8 +38,10 @@ from tubelet.train.features import keep_features
 from tubelet.train.joined import for_start
 from tubelet.train.optim import param_groups
 from tubelet.train.report import report_failures, report_other_statistics, report_same_texts
+from tubelet.train.start import start_of
 from tubelet.train.teacher import open_teacher, taught
 from tubelet.train.wired import WiredRun, fit
+from tubelet.weights.fetch import file_sha256
 from tubelet.weights.finetune import fill_from
 from tubelet.weights.locate import checkpoint_folder
 
@@ -79,11 +83,24 @@ def run(
     started = time.perf_counter()
     wired = wire(recipe, data, out, options, init, teacher, images, console or Console(stderr=True))
     state = wired.resume()
-    fit(wired, state, title)
+    try:
+        fit(wired, state, title)
+    finally:  # a run that gives up over bad videos has most to tell of them
+        report_failures(state.failures, out / "unread.txt", wired.console)
     wired.keep_model()
-    report_failures(state.failures, wired.console)
     metrics, scores = wired.test()
-    write_toml(out / "test.toml", {"videos": wired.splits.note, "metrics": metrics})
+    # A task without scores of videos looks at each once.
+    seen = recipe.input if scores is not None else replace(recipe.input, num_clips=1, num_crops=1)
+    write_toml(
+        out / "test.toml",
+        {
+            "videos": wired.splits.note,
+            "views": views_of(seen),
+            "weights_sha256": file_sha256(out / "model" / "model.safetensors"),
+            "tubelet": version("tubelet"),
+            "metrics": metrics,
+        },
+    )
     return RunResult(
         folder=out,
         model=out / "model",
@@ -106,6 +123,7 @@ def wire(
 ) -> WiredRun:
     """Build everything a run needs; a mistake in settings, lists or checkpoints shows here, before a step."""
     device = pick_device(options.device)
+    started = init
     init, teacher = (path and checkpoint_folder(path) for path in (init, teacher))
     recipe = for_start(recipe, init)
     values = recipe.task == "regression"
@@ -161,6 +179,7 @@ def wire(
         device=device,
         splits=splits,
         scale=scale,
+        start={} if init is None else start_of(str(started), init),
         teacher=learned_from,
         order=order,
         learned=learned,

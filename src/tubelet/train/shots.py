@@ -108,6 +108,7 @@ def _rounds(
             transform=transform,
             seed=counter_seed(seed, "shots", round_),
             fps=spec.fps,
+            decode_short_side=spec.decode_short_side,
         )
         for round_ in range(num_augmented)
     )

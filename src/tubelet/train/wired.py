@@ -1,6 +1,6 @@
 """A run whose parts have been put together: how it steps, stops, saves, and is judged."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ class WiredRun:
     device: torch.device
     splits: Splits
     scale: ValueScale | None  # of the values of a regression
+    start: Mapping[str, Any]  # what is on record of the model that it starts from
     teacher: Teacher | None
     order: TrainingOrder | JointOrder
     learned: Dataset
@@ -99,7 +100,8 @@ class WiredRun:
 
     def keep_model(self) -> None:
         """Write the checkpoint folder that inference and fine-tuning open."""
-        facts = {"input": to_plain(self.recipe.input), "source": {"recipe": to_plain(self.recipe)}}
+        source = {"recipe": to_plain(self.recipe), **({"init": self.start} if self.start else {})}
+        facts = {"input": to_plain(self.recipe.input), "source": source}
         model = self.judged
         if isinstance(model, TextClassifier):
             model, facts["wording"] = model.model, to_plain(self.recipe.wording)

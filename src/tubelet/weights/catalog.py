@@ -142,7 +142,7 @@ def published(name: str) -> Published:
     """The entry of that name; an unknown one is a WeightsError with the closest there is."""
     entries = catalog()
     if name not in entries:
-        raise WeightsError(f"{name} is no published model; {closest(name)}")
+        raise WeightsError(f"{name or 'an empty name'} is no published model; {closest(name)}")
     return entries[name]
 
 

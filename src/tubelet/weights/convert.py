@@ -1,33 +1,30 @@
-"""A published checkpoint turned into ours, or ours into a published layout: a straight line of small steps."""
+"""A published checkpoint turned into ours: a straight line of small steps (`export.py` goes back)."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from tubelet.data.label_sets import label_set
 from tubelet.errors import ConfigError, TubeletError, WeightsError
-from tubelet.models import VARIANTS, architecture_of, build_model
-from tubelet.models.clip import ClipConfig
+from tubelet.models import VARIANTS, architecture_of
 from tubelet.models.detector import DetectorConfig
-from tubelet.models.xclip import XCLIPConfig, mean_pooled
 from tubelet.weights import clip, internvideo, uniformerv2, viclip, videomae, videomamba, xclip
 from tubelet.weights.cards import Card, card_for
+from tubelet.weights.expected import expected_state
 from tubelet.weights.files import (
     Checkpoint,
     check_state,
     read_hf_config,
     read_hf_preprocessor,
-    read_tensors,
+    read_weights,
 )
-from tubelet.weights.hf_input import input_from_hf, input_to_hf
-from tubelet.weights.rules import Rule, listing, to_official, to_ours
+from tubelet.weights.hf_input import input_from_hf
+from tubelet.weights.likeness import likeness, stranger
+from tubelet.weights.rules import Rule, listing, to_ours
 
 # Each offers LAYOUTS, find_layout, config_from_shapes, official_layout and published_input; those with layouts of
 # Hugging Face also config_from_hf, config_to_hf and HF_PROCESSOR. Those of which no tensor tells the frames have
@@ -42,8 +39,9 @@ FAMILIES: dict[str, ModuleType] = {
     "InternVideo": internvideo,
     "CLIP": clip,
 }
+LABELS = "labels.txt"  # names of classes beside files that have no room for them
 HF_FILES = ("model.safetensors", "pytorch_model.bin")
-EXPORTS = ("official", "hf", "hf_v5")
+MOST_NUMBERED = 256  # what names may count to in any file, however few tensors it has
 
 
 def convert(source: Path, config: Any = None, card: str | None = None) -> Checkpoint:
@@ -59,10 +57,12 @@ def convert(source: Path, config: Any = None, card: str | None = None) -> Checkp
     names the file and its layout, with remarks on what was taken for granted or left out.
     """
     hf = read_hf_config(source) if source.is_dir() else None
-    official = read_tensors(source if hf is None else _hf_weights(source))
+    file = source if hf is None else _hf_weights(source)
+    stored = read_weights(file, compare=True)
+    official = stored.tensors
     guessed = config is None and hf is None
     try:
-        family, layout, _ = recognize(official)
+        family, layout, _ = recognize(official, hf)
         if hf is not None and config is None:
             config = _config_from_hf(family, hf)
         converted, config = convert_state(official, config)
@@ -71,7 +71,11 @@ def convert(source: Path, config: Any = None, card: str | None = None) -> Checkp
             config = family.with_card(config, found)
         _check_card(found, config)
         fed = family.published_input(config, found.dataset)
-        remarks = _remarks(family, layout, config, hf, found, guessed=guessed)
+        remarks = [
+            *_remarks(family, layout, config, hf, found, guessed=guessed),
+            *stored.remarks,
+            *_told_not_finite(converted),
+        ]
         if hasattr(family, "stored_input"):
             fed |= family.stored_input(official)
     except (WeightsError, ConfigError) as error:
@@ -79,7 +83,7 @@ def convert(source: Path, config: Any = None, card: str | None = None) -> Checkp
     labels = published_labels(family, layout, found)
     if hf is not None:
         fed |= input_from_hf(read_hf_preprocessor(source))
-        labels = _hf_labels(hf)
+        labels = _hf_labels(hf, source) or _labels_beside(source)
     if len(labels) != getattr(config, "num_classes", 0):
         labels = ()
     said: dict[str, Any] = {"file": source.name, "layout": layout}
@@ -130,18 +134,49 @@ def _check_card(card: Card, config: Any) -> None:
             )
 
 
-def recognize(official: Mapping[str, Tensor]) -> tuple[ModuleType, str, str]:
+def recognize(
+    official: Mapping[str, Tensor], hf: Mapping[str, Any] | None = None
+) -> tuple[ModuleType, str, str]:
     """The family, the layout and the architecture of a published checkpoint by its tensors.
 
-    A WeightsError where no family knows them.
+    A WeightsError where no family knows them, with what they look like; `hf` is the config.json beside them.
     """
-    for family in FAMILIES.values():
+    check_numbering(official)
+    kind = stranger(official)
+    for family in FAMILIES.values() if kind is None else ():
         found = family.find_layout(official)
         if found is not None:
             return family, *found
+    said = (hf or {}).get("model_type")
+    if kind is None and isinstance(said, str) and said.isidentifier():
+        kind = f"a {said} of transformers, by its config.json"
+    known = ", ".join(FAMILIES)
+    if kind is not None:
+        raise WeightsError(f"this looks like {kind}, which is none of the models known here ({known})")
+    close = likeness(official, FAMILIES)
     raise WeightsError(
-        f"these are not the keys of a model known here ({', '.join(FAMILIES)}): {listing(list(official), most=4)}"
+        f"these are not the keys of a model known here ({known}): {close or listing(list(official), most=4)}"
     )
+
+
+def check_numbering(official: Mapping[str, Tensor]) -> None:
+    """Raise a WeightsError where a name counts to more blocks than the file can have, before they are built."""
+    most = max(MOST_NUMBERED, len(official))
+    for key in official:
+        for part in key.split("."):
+            if part.isdecimal() and (len(part) > 9 or int(part) > most):
+                raise WeightsError(f"{key} counts to {part[:20]}, and the file has {len(official)} tensors")
+
+
+def not_finite(state: Mapping[str, Tensor]) -> list[str]:
+    """The tensors that hold NaN or infinity: a model with such a one runs, and answers nothing."""
+    return [key for key, tensor in state.items() if not tensor.is_meta and not bool(tensor.isfinite().all())]
+
+
+def _told_not_finite(state: Mapping[str, Tensor]) -> list[str]:
+    """A remark on tensors that hold NaN or infinity."""
+    spoilt = not_finite(state)
+    return [f"{len(spoilt)} tensors hold NaN or infinity: {listing(spoilt, most=4)}"] if spoilt else []
 
 
 def convert_state(official: Mapping[str, Tensor], config: Any = None) -> tuple[dict[str, Tensor], Any]:
@@ -156,14 +191,14 @@ def convert_state(official: Mapping[str, Tensor], config: Any = None) -> tuple[d
             raise WeightsError("a Hugging Face file needs the config.json beside it; give its folder")
         config = _config_from_shapes(family, official)
         _check_no_detector(config)
-    rules = _rules(family, layout, config)
+    rules = rules_for(family, layout, config)
     if rules is None:
         raise WeightsError(f"the file holds a {architecture}; the config is of a {architecture_of(config)}")
-    converted = to_ours(official, rules)
-    with torch.device("meta"):
-        expected = build_model(config).state_dict()
-    check_state(expected, converted)
-    return converted, config
+    # On shapes alone first: what does not fit is not copied.
+    found = to_ours({key: tensor.to("meta") for key, tensor in official.items()}, rules)
+    expected = expected_state(config, len(official))
+    check_state(expected, found)
+    return to_ours(official, rules), config
 
 
 def _config_from_shapes(family: ModuleType, official: Mapping[str, Tensor]) -> Any:
@@ -181,17 +216,32 @@ def _config_from_hf(family: ModuleType, hf: Mapping[str, Any]) -> Any:
     if not hasattr(family, "config_from_hf"):
         name = next(name for name, module in FAMILIES.items() if module is family)
         raise WeightsError(f"{name} has no layout of Hugging Face; give the file itself, not its folder")
-    return family.config_from_hf(hf)
+    try:
+        return family.config_from_hf(hf)
+    except TubeletError:
+        raise
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        raise WeightsError(f"its config.json makes no model ({type(error).__name__}: {error})") from None
 
 
 def _hf_weights(folder: Path) -> Path:
     found = [folder / name for name in HF_FILES if (folder / name).is_file()]
     if not found:
-        raise WeightsError(f"{folder} has a config.json but neither {' nor '.join(HF_FILES)}")
+        sharded = "; its weights are in several files: save_pretrained with a larger max_shard_size makes one"
+        said = sharded if any(folder.glob("*.index.json")) else ""
+        raise WeightsError(f"{folder} has a config.json but neither {' nor '.join(HF_FILES)}{said}")
     return found[0]
 
 
-def _rules(family: ModuleType, layout: str, config: Any) -> tuple[Rule, ...] | None:
+def family_of(config: Any) -> ModuleType | None:
+    """The family in whose files a model of this config is published, if any is."""
+    architecture = architecture_of(config)
+    families = (f for f in FAMILIES.values() if any(architecture in rules for rules in f.LAYOUTS.values()))
+    return next(families, None)
+
+
+def rules_for(family: ModuleType, layout: str, config: Any) -> tuple[Rule, ...] | None:
+    """The rules between a family's layout and our names, if that layout holds such a model."""
     # What self-distillation trained beside a model is taken along only where the config asks for it.
     if getattr(config, "teacher_dim", None) is not None:
         layout += "_student"
@@ -213,44 +263,6 @@ def _check_no_detector(config: Any) -> None:
     )
 
 
-def export(checkpoint: Checkpoint, folder: Path, to: str) -> None:
-    """Write a checkpoint in a published layout: "official" (a `.pth` file), "hf" or "hf_v5" (a folder).
-
-    "hf" has the names of the files on the hub, which every version of transformers reads. Official files have no
-    room for the names of classes, so these are in a `labels.txt` beside it.
-    """
-    if to not in EXPORTS:
-        raise WeightsError(f"{to!r} is not a layout to export to; there are {', '.join(EXPORTS)}")
-    config = checkpoint.config
-    if isinstance(config, XCLIPConfig) and config == mean_pooled(config):
-        config = ClipConfig(image=config.image, text=config.text)  # which has the same tensors
-    architecture = architecture_of(config)
-    families = [f for f in FAMILIES.values() if any(architecture in rules for rules in f.LAYOUTS.values())]
-    if not families:
-        raise WeightsError(f"a {architecture} is tubelet's own; no published layout holds one")
-    family = families[0]
-    rules = _rules(family, family.official_layout(config) if to == "official" else to, config)
-    if rules is None:
-        raise WeightsError(f"a {architecture} has no {to} layout")
-    hf = {} if to == "official" else family.config_to_hf(config)
-    tensors = {key: value.contiguous() for key, value in to_official(checkpoint.state, rules).items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    if to == "official":
-        _write_whole(folder / "checkpoint.pth", lambda path: torch.save({"model": tensors}, path))
-        if checkpoint.labels:
-            names = "".join(f"{label}\n" for label in checkpoint.labels)
-            _write_whole(folder / "labels.txt", lambda path: path.write_text(names, encoding="utf-8"))
-        return
-    if checkpoint.labels:
-        hf["id2label"] = {str(i): label for i, label in enumerate(checkpoint.labels)}
-        hf["label2id"] = {label: i for i, label in enumerate(checkpoint.labels)}
-    _write_whole(folder / "model.safetensors", lambda path: save_file(tensors, path, {"format": "pt"}))
-    _write_json(folder / "config.json", hf)
-    fed = {"image_size": hf.get("vision_config", hf)["image_size"], **checkpoint.facts.get("input", {})}
-    if "mean" in fed:
-        _write_json(folder / "preprocessor_config.json", input_to_hf(fed, family.HF_PROCESSOR))
-
-
 def with_labels(checkpoint: Checkpoint, labels: tuple[str, ...]) -> Checkpoint:
     """The checkpoint with names for its classes, as many as it has."""
     num_classes = getattr(checkpoint.config, "num_classes", 0)
@@ -259,20 +271,14 @@ def with_labels(checkpoint: Checkpoint, labels: tuple[str, ...]) -> Checkpoint:
     return replace(checkpoint, labels=labels)
 
 
-def _hf_labels(hf: Mapping[str, Any]) -> tuple[str, ...]:
+def _labels_beside(folder: Path) -> tuple[str, ...]:
+    path = folder / LABELS
+    return tuple(path.read_text(encoding="utf-8", errors="replace").splitlines()) if path.is_file() else ()
+
+
+def _hf_labels(hf: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
     names = hf.get("id2label", {})
+    if not isinstance(names, Mapping) or not all(str(key).isdecimal() for key in names):
+        raise WeightsError(f"{folder / 'config.json'}: id2label does not number the classes")
     labels = tuple(str(names[key]) for key in sorted(names, key=int))
     return () if all(label.startswith("LABEL_") for label in labels) else labels
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    _write_whole(path, lambda place: place.write_text(json.dumps(content, indent=2), encoding="utf-8"))
-
-
-def _write_whole(path: Path, write: Any) -> None:
-    unfinished = path.with_name(path.name + ".unfinished")
-    try:
-        write(unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

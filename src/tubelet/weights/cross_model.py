@@ -10,6 +10,7 @@ from tubelet.models import architecture_of, build_model, uniformerv2, videomae
 from tubelet.models.cross_model import Channels, CrossModelConfig, cross_model
 from tubelet.weights.files import Checkpoint, check_state
 from tubelet.weights.label_maps import with_classes
+from tubelet.weights.lineage import made_from
 
 
 def joined(masked: Checkpoint, multimodal: Checkpoint, num_stages: int = 4) -> Checkpoint:
@@ -44,7 +45,8 @@ def joined(masked: Checkpoint, multimodal: Checkpoint, num_stages: int = 4) -> C
     }
     new = {key: value for key, value in state.items() if not key.startswith(("masked.", "multimodal."))}
     check_state(state, {**new, **parents})
-    facts: dict[str, Any] = {"input": masked.facts["input"]} if "input" in masked.facts else {}
+    facts: dict[str, Any] = {"source": made_from("join", masked, multimodal)}
+    facts |= {"input": masked.facts["input"]} if "input" in masked.facts else {}
     return Checkpoint(config, {**new, **parents}, masked.labels or multimodal.labels, facts)
 
 

@@ -12,6 +12,7 @@ from tubelet.models.internvideo import InternVideoConfig
 from tubelet.models.viclip import ViCLIPConfig
 from tubelet.models.xclip import XCLIPConfig
 from tubelet.weights.files import Checkpoint
+from tubelet.weights.lineage import made_from
 from tubelet.weights.rules import listing
 
 # The names that CLIP's tensors have in models that start from it. A temperature is no scale of logits.
@@ -67,7 +68,8 @@ def averaged(tuned: Checkpoint, start: Checkpoint, share: float = 0.5) -> Checkp
         if value.is_floating_point()  # not how often a batch norm has seen a batch
     }
     said = {"share": share, "start": architecture_of(start.config), "tensors": len(mixed)}
-    return Checkpoint(tuned.config, {**tuned.state, **mixed}, tuned.labels, {**tuned.facts, "averaged": said})
+    facts = {**tuned.facts, "source": made_from("average", tuned, start), "averaged": said}
+    return Checkpoint(tuned.config, {**tuned.state, **mixed}, tuned.labels, facts)
 
 
 def named_alike(tuned: Checkpoint, start: Checkpoint) -> dict[str, Tensor]:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from tubelet.errors import BackendError, WeightsError
-from tubelet.weights.convert import HF_FILES
+from tubelet.weights.convert import HF_FILES, LABELS
 from tubelet.weights.fetch import MAX_BYTES, file_sha256, offline
-from tubelet.weights.files import HF_PREPROCESSORS
+from tubelet.weights.files import HF_PREPROCESSORS, RECORDED
 
 PREFIX = "hf:"
 WHERE = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+?)(?:@(?P<revision>[\w.-]+))?(?:/(?P<file>[\w./+-]+))?")
-SETTINGS = ("config.json", "config.toml", *HF_PREPROCESSORS)
+SHA256 = re.compile("[0-9a-f]{64}")
+SETTINGS = ("config.json", "config.toml", LABELS, RECORDED, *HF_PREPROCESSORS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ def from_hub(
     get = _Getter(address, max_bytes, instead, endpoint)
     if address.file is not None:
         path = get.file(address.file)
-        # The hub's library checks what it fetches, and calls it in its cache by its checksum.
+        # What is in the cache is called by its checksum, which was looked at when it came.
         if sha256 is not None and path.resolve().name != sha256 and (found := file_sha256(path)) != sha256:
             raise get.error(f"is not the file on record: its SHA-256 is {found[:12]}…, not {sha256[:12]}…")
         return path
@@ -70,7 +71,7 @@ def from_hub(
     return folder
 
 
-def _library() -> tuple[Any, Any]:
+def library() -> tuple[Any, Any]:
     """The hub's library and its errors; imported late, because it takes most of a second."""
     try:
         import huggingface_hub
@@ -97,13 +98,14 @@ class _Getter:
         return self._got(lambda hub, **how: hub.snapshot_download(repository, allow_patterns=names, **how))
 
     def _got(self, ask: Callable[..., Any]) -> Path:
-        hub, errors = _library()
+        hub, errors = library()
         how = {"revision": self.address.revision, "endpoint": self.endpoint, "library_name": "tubelet"}
         try:
-            if not offline():
-                planned = ask(hub, **how, dry_run=True)
-                self._check_size(planned if isinstance(planned, list) else [planned])
-            return Path(ask(hub, **how, local_files_only=offline()))
+            planned = [] if offline() else self._planned(lambda: ask(hub, **how, dry_run=True))
+            self._check_size(planned)
+            path = Path(ask(hub, **how, local_files_only=offline()))
+            self._check_content(path, [part.filename for part in planned if part.will_download])
+            return path
         except WeightsError:
             raise
         except errors.LocalEntryNotFoundError:
@@ -124,10 +126,32 @@ class _Getter:
             reason = next(iter(str(error).splitlines()), "") or type(error).__name__
             raise self.error(f"cannot be had ({reason})") from None
 
+    def _planned(self, ask: Callable[[], Any]) -> list[Any]:
+        """What a download will bring; nothing where the hub cannot be asked, and the cache may have it all."""
+        _, errors = library()
+        try:
+            planned = ask()
+        except errors.DryRunError as error:
+            # Its cause says whether there is no such repository, or no network.
+            cause = error.__cause__
+            if isinstance(cause, errors.HfHubHTTPError) and cause.response.status_code < 500:
+                raise cause from None
+            return []
+        return planned if isinstance(planned, list) else [planned]
+
     def _check_size(self, planned: list[Any]) -> None:
         total = sum(part.file_size or 0 for part in planned)
         if total > self.max_bytes:
             raise self.error(f"has {total:,} bytes; the most that is taken is {self.max_bytes:,}")
+
+    def _check_content(self, path: Path, fetched: list[str]) -> None:
+        """Raise where a file is not what the hub says: its library looks at lengths, and calls large files in its
+        cache by the SHA-256 that they should have."""
+        for name in fetched:
+            blob = (path / name if path.is_dir() else path).resolve()
+            if SHA256.fullmatch(blob.name) and file_sha256(blob) != blob.name:
+                blob.unlink()
+                raise self.error(f"was damaged on the way: {name} is not what the hub has; fetch it again")
 
     def error(self, what: str) -> WeightsError:
         return WeightsError(f"{self.address} {what}" + (f"; {self.instead}" if self.instead else ""))

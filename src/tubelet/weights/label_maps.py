@@ -6,6 +6,7 @@ from dataclasses import replace
 from tubelet.data.label_sets import label_set, merged_names
 from tubelet.errors import WeightsError
 from tubelet.weights.files import Checkpoint
+from tubelet.weights.lineage import made_from
 from tubelet.weights.rules import listing
 
 HEAD = ("head.weight", "head.bias")
@@ -84,7 +85,8 @@ def with_classes(
         state[key] = checkpoint.state[key].new_zeros(len(labels), *checkpoint.state[key].shape[1:])
         state[key][places] = checkpoint.state[key][rows]
     config = replace(checkpoint.config, num_classes=len(labels))
-    return replace(checkpoint, config=config, state=state, labels=tuple(labels))
+    facts = {**checkpoint.facts, "source": made_from("relabel", checkpoint)}
+    return replace(checkpoint, config=config, state=state, labels=tuple(labels), facts=facts)
 
 
 def for_classes(checkpoint: Checkpoint, classes: Sequence[str]) -> tuple[Checkpoint, list[str]]:

@@ -47,6 +47,8 @@ class Drop:
 
 
 Rule = Move | Split | Drop
+# What a name in braces stands for; any other is one part between dots.
+KINDS = {"i": r"[0-9]+", "rest": r".+"}
 
 
 def rename(key: str, rules: Iterable[Rule]) -> tuple[str, ...] | None:
@@ -55,22 +57,26 @@ def rename(key: str, rules: Iterable[Rule]) -> tuple[str, ...] | None:
     >>> rename("layers.3.qkv", [Split("layers.{i}.qkv", ("blocks.{i}.q", "blocks.{i}.k", "blocks.{i}.v"))])
     ('blocks.3.q', 'blocks.3.k', 'blocks.3.v')
     """
-    for rule in rules:
-        fields = _match(rule.official, key)
-        if fields is not None:
-            return tuple(pattern.format(**fields) for pattern in _ours(rule))
-    return None
+    rules = tuple(rules)
+    found = _find(key, tuple(rule.official for rule in rules))
+    if found is None:
+        return None
+    place, fields = found
+    return tuple(pattern.format(**fields) for pattern in _ours(rules[place]))
 
 
 def to_ours(official: Mapping[str, Tensor], rules: Sequence[Rule]) -> dict[str, Tensor]:
     """Official tensors under our names; keys that no rule claims are an error that lists them."""
+    patterns = tuple(rule.official for rule in rules)
     converted: dict[str, Tensor] = {}
     unclaimed = []
     for key, tensor in official.items():
-        rule, fields = _find(key, [(rule, rule.official) for rule in rules])
-        if rule is None:
+        found = _find(key, patterns)
+        if found is None:
             unclaimed.append(key)
-        elif isinstance(rule, Move):
+            continue
+        rule, fields = rules[found[0]], found[1]
+        if isinstance(rule, Move):
             converted[rule.ours.format(**fields)] = _moved(key, tensor, rule)
         elif isinstance(rule, Split):
             if tensor.shape[0] % len(rule.ours):
@@ -86,14 +92,17 @@ def to_ours(official: Mapping[str, Tensor], rules: Sequence[Rule]) -> dict[str, 
 
 def to_official(ours: Mapping[str, Tensor], rules: Sequence[Rule]) -> dict[str, Tensor]:
     """Our tensors under their official names: the inverse of `to_ours`."""
-    patterns = [(rule, pattern) for rule in rules for pattern in _ours(rule)]
+    named = [(rule, pattern) for rule in rules for pattern in _ours(rule)]
+    patterns = tuple(pattern for _, pattern in named)
     converted: dict[str, Tensor] = {}
     unclaimed = []
     for key, tensor in ours.items():
-        rule, fields = _find(key, patterns)
-        if rule is None:
+        found = _find(key, patterns)
+        if found is None:
             unclaimed.append(key)
-        elif isinstance(rule, Move):
+            continue
+        rule, fields = named[found[0]][0], found[1]
+        if isinstance(rule, Move):
             converted[rule.official.format(**fields)] = _moved_back(key, tensor, rule)
         elif isinstance(rule, Split) and rule.official.format(**fields) not in converted:
             parts = [pattern.format(**fields) for pattern in rule.ours]
@@ -120,29 +129,35 @@ def _ours(rule: Rule) -> tuple[str, ...]:
     return (rule.ours,) if isinstance(rule, Move) else rule.ours
 
 
-def _find(key: str, patterns: Iterable[tuple[Rule, str]]) -> tuple[Rule | None, dict[str, str]]:
-    for rule, pattern in patterns:
-        fields = _match(pattern, key)
-        if fields is not None:
-            return rule, fields
-    return None, {}
-
-
-def _match(pattern: str, key: str) -> dict[str, str] | None:
-    found = _expression(pattern).fullmatch(key)
-    return found.groupdict() if found else None
+def _find(key: str, patterns: tuple[str, ...]) -> tuple[int, dict[str, str]] | None:
+    """The place of the first pattern that fits a key, and what the key has for the names in it."""
+    expression, names = _expression(patterns)
+    found = expression.fullmatch(key)
+    if found is None:
+        return None
+    assert found.lastindex is not None  # the group around the pattern that fits
+    place, fields = names[found.lastindex]
+    return place, {name: found[found.lastindex + n] for n, name in enumerate(fields, start=1)}
 
 
 @cache
-def _expression(pattern: str) -> re.Pattern[str]:
-    kinds = {"i": r"[0-9]+", "rest": r".+"}
-    parts = re.split(r"\{(\w+)\}", pattern)
-    return re.compile(
-        "".join(
-            re.escape(part) if n % 2 == 0 else f"(?P<{part}>{kinds.get(part, r'[^.]+')})"
-            for n, part in enumerate(parts)
+def _expression(patterns: tuple[str, ...]) -> tuple[re.Pattern[str], dict[int, tuple[int, list[str]]]]:
+    """All patterns as one expression: a search of them one by one took most of the time of a conversion.
+
+    And for the group around each of them its place, and the names whose groups come next.
+    """
+    alternatives, names, group = [], {}, 1
+    for place, pattern in enumerate(patterns):
+        parts = re.split(r"\{(\w+)\}", pattern)
+        alternatives.append(
+            "".join(
+                re.escape(part) if n % 2 == 0 else f"({KINDS.get(part, r'[^.]+')})"
+                for n, part in enumerate(parts)
+            )
         )
-    )
+        names[group] = place, parts[1::2]
+        group += 1 + len(parts[1::2])
+    return re.compile("|".join(f"({alternative})" for alternative in alternatives)), names
 
 
 def _moved(key: str, tensor: Tensor, rule: Move) -> Tensor:

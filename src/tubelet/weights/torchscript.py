@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from tubelet.errors import WeightsError
+from tubelet.weights.pickled import check_pickle
 
 DTYPES = {
     "DoubleStorage": torch.float64,
@@ -89,7 +90,9 @@ class _Unpickler(pickle.Unpickler):
     """Makes modules and what `DTYPES` and `BUILDERS` name; every other name is a WeightsError."""
 
     def __init__(self, archive: zipfile.ZipFile, root: str):
-        super().__init__(io.BytesIO(_record(archive, f"{root}/data.pkl")))
+        content = _record(archive, f"{root}/data.pkl")
+        check_pickle(io.BytesIO(content), NAMES, package="__torch__")
+        super().__init__(io.BytesIO(content))
         self._archive, self._root = archive, root
         self._storages: dict[str, Tensor] = {}
         if f"{root}/byteorder" in archive.namelist():
@@ -161,6 +164,7 @@ BUILDERS: dict[tuple[str, str], Callable[..., Any]] = {
         )
     },
 }
+NAMES = tuple(f"{module}.{name}" for module, name in BUILDERS)
 
 
 def _collect(module: Any, prefix: str, tensors: dict[str, Tensor], seen: set[int], depth: int = 0) -> None:

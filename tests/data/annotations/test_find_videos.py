@@ -1,5 +1,6 @@
 """How names of data sets meet files on disk."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,32 @@ def test_a_folder_without_videos_is_an_error(tmp_path: Path):
         find_videos([KINETICS], tmp_path)
     with pytest.raises(DataError, match="gone: no such folder of videos"):
         find_videos([KINETICS], tmp_path / "gone")
+
+
+def calls_of(num_videos: int, name: str, root: Path) -> int:
+    """How many functions are called to find so many videos of one name, each in a folder of its own."""
+    entries = []
+    for number in range(num_videos):
+        folder = f"{number % 7}/{number}" if "/" in name else str(number)
+        touch(root, f"{folder}/video.mp4")
+        label = None if "/" in name else str(number)
+        entries.append(Annotation(where="", video=name.format(folder=folder), label=label))
+    calls = 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        assert len(find_videos(entries, root).annotations) == num_videos
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+@pytest.mark.parametrize("name", ["{folder}/video.mp4", "video.mp4"])
+def test_work_grows_with_the_number_of_videos_and_not_with_its_square(name: str, tmp_path: Path):
+    calls_of(3, name, tmp_path / "first")  # what is done once
+    few, many = (calls_of(n, name, tmp_path / str(n)) for n in (50, 200))
+    assert many < 5 * few

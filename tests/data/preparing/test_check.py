@@ -10,7 +10,14 @@ import pytest
 from tests.data.media_files import write_video
 from tubelet.data.journal import Journal
 from tubelet.data.preparing import check
-from tubelet.data.preparing.check import check_videos, failing, shared_between_lists, write_report
+from tubelet.data.preparing.check import (
+    FileReport,
+    check_videos,
+    failing,
+    shared_between_lists,
+    write_report,
+)
+from tubelet.data.preparing.examine import VideoFacts
 from tubelet.data.quarantine import write_quarantine
 from tubelet.errors import ConfigError
 
@@ -96,6 +103,15 @@ def test_a_journal_of_another_version_is_no_obstacle(tmp_path: Path, videos: dic
         for name, entry in list(journal.entries.items()):
             journal.add(name, {**entry, "facts": {"frames": 1}})
     assert check_videos(videos, report=report) == before
+
+
+def test_columns_of_a_parquet_report_have_their_types_also_where_they_are_empty(tmp_path: Path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    write_report(tmp_path / "report.parquet", [FileReport(path="a.mp4", split="", facts=VideoFacts())])
+    schema = parquet.read_schema(tmp_path / "report.parquet")
+    found = {name: str(schema.field(name).type) for name in ("readable", "fps", "variable_rate", "error")}
+    assert found == {"readable": "int64", "fps": "double", "variable_rate": "bool", "error": "string"}
+    assert str(schema.field("duplicate_of").type) == "string"
 
 
 def test_csv_and_parquet_tell_the_same(tmp_path: Path, videos: dict[str, str]):

@@ -22,6 +22,7 @@ from tubelet.data.preparing.examine import examine
 from tubelet.data.preparing.prepare import Progress, Summary, prepare_dataset
 from tubelet.data.preparing.prepare_video import Preparation, prepare_video
 from tubelet.data.preparing.prepared_lists import targets_of, write_lists
+from tubelet.data.quarantine import read_quarantine
 from tubelet.data.sample import Sample
 from tubelet.data.video import Video
 from tubelet.errors import ConfigError, DataError, VideoError
@@ -251,7 +252,7 @@ def test_every_kind_of_label_is_written_so_that_it_is_read_again(tmp_path: Path)
         parts = dataset_parts(old)
         done = targets_of(parts, old)
         (tmp_path / "new").mkdir(exist_ok=True)
-        write_lists(parts, done, tmp_path / "new")
+        write_lists(parts, done, old, tmp_path / "new")
         again = read_annotations(tmp_path / "new" / "old.csv", labelled=False, values=values).samples
         for before, after in zip(parts[0].samples, again, strict=True):
             assert after == replace(
@@ -327,3 +328,38 @@ def test_no_two_videos_share_a_place(tmp_path: Path):
 def test_nonsense_is_refused(make: Callable[[], object], says: str):
     with pytest.raises(ConfigError, match=says):
         make()
+
+
+def test_names_may_be_as_long_as_names_can_be(tmp_path: Path):
+    source = tmp_path / "old"
+    source.mkdir()
+    for name in ("n" * 251, "n" * 250 + "m"):
+        write_video(tmp_path / "a.mp4", 2).rename(source / f"{name}.mp4")
+    assert run(source, tmp_path / "new").failures == {}
+    assert len({file.name for file in (tmp_path / "new").glob("*.mp4")}) == 2
+
+
+def test_odd_names_and_links_are_prepared_like_others_and_told_one_to_a_line(tmp_path: Path):
+    source, out = tmp_path / "old", tmp_path / "new"
+    (source / "new\nclass").mkdir(parents=True)
+    write_video(tmp_path / "a.mp4", 2)
+    undecodable = os.fsdecode(b"\xff\xfe.mp4")
+    names = ["new\nclass/x\ny\t.mp4", " b c .mp4", "日本 ünï.mp4", undecodable, "=sum(1).mp4", "-.mp4"]
+    for name in names:
+        (source / name).write_bytes((tmp_path / "a.mp4").read_bytes())
+    (source / "soft.mp4").symlink_to(tmp_path / "a.mp4")
+    (source / "hard.mp4").hardlink_to(source / "-.mp4")
+    (source / "loop").symlink_to(source)
+    (source / "bad\nname.mp4").write_text("<html>")
+    summary = run(source, out)
+    assert list(summary.failures) == [str(source / "bad\nname.mp4")]
+    there = {str(file.relative_to(out)) for file in out.rglob("*.mp4")}
+    assert {*names, "soft.mp4", "hard.mp4"} <= there
+    assert read_quarantine(out / "failures.txt") == {str(source / "bad\nname.mp4")}
+    assert not any(file.is_symlink() for file in out.rglob("*"))
+    # A table may name them too, line breaks and all; bytes that are no UTF-8 have no place in one.
+    rows = [Annotation(where="", video=name, label="a") for name in names if name != undecodable]
+    write_generic(source / "train.jsonl", rows)
+    run(source, tmp_path / "again")
+    (part,) = dataset_parts(tmp_path / "again")
+    assert [sample.id for sample in part.samples] == [row.video for row in rows]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -81,7 +82,7 @@ def test_what_is_kept_is_what_was_found(clip: Path):
             kept = replace(reader._video._kept, is_whole=is_whole, undecoded=0)
             found = unpacked(packed(kept))
             assert found is not None
-            assert torch.equal(found.index.seconds, kept.index.seconds)
+            assert np.array_equal(found.index.seconds, kept.index.seconds)
             seconds = found.index.seconds
             kept = replace(kept, index=replace(kept.index, seconds=seconds))
             assert found == kept
@@ -111,7 +112,7 @@ def test_a_damaged_or_foreign_index_is_made_anew(harm: str, folder: Path, clip: 
         "empty": b"",
         "cut": data[:-9],
         "flipped": data[:-9] + bytes([data[-9] ^ 4]) + data[-8:],
-        "older": data.replace(b"index 1", b"index 0"),
+        "older": data.replace(b"tubelet index", b"tubelet older"),
         "bomb": signed(b"\0" * 2**28),
         "nonsense": signed(b'{"counts": [1, 1, 1], "by_time": [[]]}\n' + b"\xff" * 64),
     }[harm]
@@ -139,7 +140,7 @@ def signed(body: bytes) -> bytes:
         {"fps": float("nan")},
         {"fps": -1.0},
         {"loss": "the file is cut off"},
-        {"seconds": torch.tensor([0.0, float("inf")], dtype=torch.float64)},
+        {"seconds": np.array([0.0, np.inf])},
     ],
 )
 def test_an_index_that_contradicts_itself_is_not_taken(change: dict, tmp_path: Path):

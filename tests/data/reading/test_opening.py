@@ -35,4 +35,4 @@ def test_what_was_stopped_took_too_long():
         av.error.BlockingIOError(11, "Resource temporarily unavailable"),
     ):
         assert failure(error) == "it takes too long (limits: seconds)"
-    assert failure(MemoryError()) == "MemoryError"
+    assert failure(MemoryError()) == "memory is used up (limits: memory_bytes)"

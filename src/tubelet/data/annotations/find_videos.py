@@ -1,7 +1,7 @@
 """Where the videos of annotations lie on disk, by the names that people give them."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -30,15 +30,15 @@ def find_videos(annotations: Iterable[Annotation], root: Path) -> Found:
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such folder of videos")
-    files = _videos_by_name(root)
-    if not files:
+    files = _Files(_videos_by_name(root))
+    if not files.by_name:
         raise DataError(f"{root}: no videos (.mp4, .webm, .avi, …) and no pictures in this folder or below")
     found: list[Annotation] = []
     missing: dict[str, str] = {}
     for entry in annotations:
         for name, whole in _names(entry):
-            same = _fitting(files.get(_bare(name.name), []), name)
-            path = _choose(same, name, entry)
+            same = files.fitting(name)
+            path = files.choose(name, entry)
             if path is not None:
                 at = str(root / path)
                 found.append(
@@ -92,23 +92,72 @@ def _names(entry: Annotation) -> Iterable[tuple[PurePosixPath, bool]]:
         yield PurePosixPath("_".join(path.parts)), True
 
 
-def _fitting(files: list[PurePosixPath], name: PurePosixPath) -> list[PurePosixPath]:
-    """Those of some files of one name that lie in the folders that `name` asks for, or in none."""
-    folders = name.parts[:-1]
-    return [p for p in files if p.parts[-len(name.parts) : -1] == folders or (folders and len(p.parts) == 1)]
+Folders = tuple[str, ...]
 
 
-def _choose(files: list[PurePosixPath], name: PurePosixPath, entry: Annotation) -> PurePosixPath | None:
-    """The one of some files that fit which is meant; None where that cannot be told."""
-    tests: tuple[Callable[[PurePosixPath], bool], ...] = (
-        lambda path: path.with_name(_bare(path.name)) == name.with_name(_bare(name.name)),
-        lambda path: path.name == name.name,
-        lambda path: (
-            entry.label is not None and bool({entry.label, entry.label.replace(" ", "_")} & set(path.parts))
-        ),
-        lambda path: entry.split is not None and entry.split in path.parts,
-    )
-    for test in tests:
-        if len(files) > 1:
-            files = [path for path in files if test(path)] or files
-    return files[0] if len(files) == 1 else None
+class _Files:
+    """Files looked up by name and folders, at a cost that does not grow with the number of those of one name."""
+
+    def __init__(self, by_name: Mapping[str, list[PurePosixPath]]):
+        self.by_name = by_name
+        self._tails: dict[int, dict[tuple[str, Folders], list[PurePosixPath]]] = {}
+        self._fitting: dict[PurePosixPath, list[PurePosixPath]] = {}
+        self._by_folder: dict[PurePosixPath, dict[str, list[PurePosixPath]]] = {}
+        self._chosen: dict[tuple[PurePosixPath, str | None, str | None], PurePosixPath | None] = {}
+
+    def fitting(self, name: PurePosixPath) -> list[PurePosixPath]:
+        """Files of that name that lie in the folders that it asks for, or in none."""
+        bare, folders = _bare(name.name), name.parts[:-1]
+        if not folders:
+            return self.by_name.get(bare, [])
+        if name not in self._fitting:
+            in_folders = self._ending_in(len(folders)).get((bare, folders), [])
+            self._fitting[name] = self._ending_in(0).get((bare, ()), []) + in_folders
+        return self._fitting[name]
+
+    def choose(self, name: PurePosixPath, entry: Annotation) -> PurePosixPath | None:
+        """The one of the files that fit which is meant; None where that cannot be told."""
+        key = (name, entry.label, entry.split)
+        if key not in self._chosen:
+            self._chosen[key] = self._choose(*key)
+        return self._chosen[key]
+
+    def _choose(self, name: PurePosixPath, label: str | None, split: str | None) -> PurePosixPath | None:
+        if name not in self._by_folder:
+            self._by_folder[name] = _by_folder(_likely(self.fitting(name), name))
+        groups = self._by_folder[name]
+        files = groups[""]
+        if len(files) > 1 and label is not None:
+            files = [
+                p for folder in {label, label.replace(" ", "_")} for p in groups.get(folder, [])
+            ] or files
+        if len(files) > 1 and split is not None:
+            files = [path for path in files if split in path.parts] or files
+        return files[0] if len(set(files)) == 1 else None
+
+    def _ending_in(self, depth: int) -> dict[tuple[str, Folders], list[PurePosixPath]]:
+        """Files by name and the last `depth` folders they lie in; with 0 those in no folder."""
+        if depth not in self._tails:
+            tails = self._tails[depth] = {}
+            for bare, paths in self.by_name.items():
+                for path in paths:
+                    if len(path.parts) > depth and (depth or len(path.parts) == 1):
+                        tails.setdefault((bare, path.parts[-depth - 1 : -1]), []).append(path)
+        return self._tails[depth]
+
+
+def _likely(files: list[PurePosixPath], name: PurePosixPath) -> list[PurePosixPath]:
+    """Those of some files of one name that are in place, else those whose ending is right, else all."""
+    place = name.with_name(_bare(name.name))
+    in_place = [path for path in files if path.with_name(_bare(path.name)) == place]
+    files = in_place or files
+    return [path for path in files if path.name == name.name] or files
+
+
+def _by_folder(files: list[PurePosixPath]) -> dict[str, list[PurePosixPath]]:
+    """Files by each part of their paths, and all of them by ""."""
+    groups: dict[str, list[PurePosixPath]] = {"": files}
+    for path in files:
+        for part in set(path.parts):
+            groups.setdefault(part, []).append(path)
+    return groups

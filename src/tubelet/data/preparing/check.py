@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from tubelet.data.child_pool import Broken, work_apart
 from tubelet.data.journal import Journal
@@ -114,7 +114,9 @@ def write_report(path: Path, reports: Sequence[FileReport]) -> None:
     check_report_name(path)
     rows = [report.row() for report in reports]
     if path.suffix.lower() == ".parquet":
-        write_table(path, rows)
+        # Else the type of a column would depend on what the data set holds.
+        kinds = {field.name: get_args(field.type)[0] for field in fields(VideoFacts)}
+        write_table(path, rows, {**kinds, "duplicate_of": str})
         return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

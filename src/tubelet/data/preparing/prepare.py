@@ -12,6 +12,7 @@
 import json
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -25,6 +26,7 @@ from tubelet.data.journal import Journal
 from tubelet.data.preparing.check import stamp
 from tubelet.data.preparing.prepare_video import Preparation, Prepared, prepare_video
 from tubelet.data.preparing.prepared_lists import copy_answers, targets_of, write_lists
+from tubelet.data.preparing.sound import LEFT_OUT
 from tubelet.data.quarantine import write_quarantine
 from tubelet.data.rendered_folder import write_text
 from tubelet.errors import DataError
@@ -46,12 +48,16 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What was done. `failures` says why of each video that could not be."""
+    """What was done. `failures` says why of each video that could not be, `emptied_classes` names the classes of
+    which no video is left, `silenced` counts videos by the codec of sound that no mp4 can hold.
+    """
 
     num_written: int
     num_kept: int  # were there already
     num_left: int  # beyond the sample that was asked for
     failures: dict[str, str]
+    emptied_classes: list[str]
+    silenced: Counter[str]
     source_bytes: int  # of all that are there now, before
     bytes: int  # and after
     expected_bytes: int  # of the whole data set
@@ -101,16 +107,12 @@ def prepare_dataset(
         tell(run.progress())
         work = partial(_prepare, out=out, preparation=preparation)
         for job, result in work_apart(work, asked, workers=workers, silence=silence):
-            run.check_room()
-            if isinstance(result, Prepared):
-                journal.add(job.target, asdict(result))
-                run.keep(job.source, asdict(result))
-            else:
-                run.failures[job.source] = result.reason.removeprefix(f"{job.source}: ")
+            run.take(job, result, journal)
             tell(run.progress())
+        emptied: list[str] = []
         failures = {path: run.failures[path] for path in targets if path in run.failures}
         if len(asked) == len(todo):
-            write_lists(parts, {path: targets[path] for path in run.done}, out)
+            emptied = write_lists(parts, {path: targets[path] for path in run.done}, source, out)
             copy_answers(parts, source, out)
             write_quarantine(out / "failures.txt", failures)
     return Summary(
@@ -118,6 +120,8 @@ def prepare_dataset(
         num_kept=len(kept),
         num_left=len(todo) - len(asked),
         failures=failures,
+        emptied_classes=emptied,
+        silenced=run.silenced,
         source_bytes=run.source_bytes,
         bytes=run.bytes,
         expected_bytes=run.progress().expected_bytes,
@@ -133,6 +137,7 @@ class _Run:
     total: int
     done: dict[str, dict[str, Any]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    silenced: Counter[str] = field(default_factory=Counter)
     bytes: int = 0
     source_bytes: int = 0
 
@@ -141,6 +146,18 @@ class _Run:
         self.done[source] = entry
         self.bytes += entry["bytes"]
         self.source_bytes += entry["source_bytes"]
+        sound = entry.get("sound", "")
+        if sound.startswith(LEFT_OUT):
+            self.silenced[sound.removeprefix(LEFT_OUT)] += 1
+
+    def take(self, job: _Job, result: Prepared | Broken, journal: Journal) -> None:
+        """Remember what has become of a video; raises where the disk has no room for the next ones."""
+        self.check_room()
+        if isinstance(result, Prepared):
+            journal.add(job.target, asdict(result))
+            self.keep(job.source, asdict(result))
+        else:
+            self.failures[job.source] = result.reason.removeprefix(f"{job.source}: ")
 
     def check_room(self) -> None:
         """Raise before a full disk makes every further video a failure."""
@@ -193,8 +210,9 @@ def _claim(out: Path, source: Path, preparation: Preparation) -> None:
         if not file.is_file():
             raise DataError(f"{out}: is not empty, and nothing that this command made; name a new folder")
         try:
-            difference = first_difference(json.loads(file.read_text()), asked)
-        except (ValueError, AttributeError) as error:
+            # Folders from before there was a choice have no sound.
+            difference = first_difference({"audio": "drop"} | json.loads(file.read_text()), asked)
+        except (ValueError, TypeError, AttributeError) as error:
             raise DataError(f"{file}: cannot be read ({error}); name a new folder") from None
         if difference is not None:
             raise DataError(f"{out}: was prepared otherwise ({difference}); name a new folder")

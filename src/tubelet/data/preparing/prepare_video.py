@@ -1,9 +1,10 @@
-"""One video encoded anew for training: small frames, keyframes close together, no sound."""
+"""One video encoded anew for training: small frames, keyframes close together, its sound dropped or copied."""
 
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from jaxtyping import Float64
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from tubelet.data.encode import CLOCK, Encoding, write_timed_mp4
 from tubelet.data.preparing.check import stamp
 from tubelet.data.preparing.examine import chunk_length, examine, open_in_child
+from tubelet.data.preparing.sound import LEFT_OUT, copy_sound
 from tubelet.data.resize import resize
 from tubelet.data.video import Frames, Video
 from tubelet.errors import ConfigError, VideoError
@@ -22,21 +24,25 @@ class Preparation:
 
     Frames are shrunk so that their shorter side has `short_side` pixels, never enlarged; sides are made even.
     Turned and mirrored videos are stored upright. Every frame is kept, with its time after the first one.
-    `square_pixels` stretches frames whose pixels are not square, whose shape is not stored otherwise.
+    `square_pixels` stretches frames whose pixels are not square, whose shape is not stored otherwise. `audio`
+    that is kept is copied as it is, where an mp4 can hold it.
     """
 
     short_side: int = 256
     square_pixels: bool = False
+    audio: Literal["keep", "drop"] = "drop"
     encoding: Encoding = field(default_factory=Encoding)
 
     def __post_init__(self) -> None:
+        if self.audio not in ("keep", "drop"):
+            raise ConfigError(f"audio is {self.audio!r}; it can be 'keep' or 'drop'")
         if self.short_side < 16 or self.short_side % 2:
             raise ConfigError(f"short_side is {self.short_side}; it must be an even number from 16 up")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A finished video; `stamp` tells whether its source has changed since."""
+    """A finished video; `stamp` tells whether its source has changed since, `sound` what became of its sound."""
 
     source: str
     stamp: list[int] | None
@@ -46,6 +52,7 @@ class Prepared:
     height: int
     source_bytes: int
     bytes: int
+    sound: str = ""
 
 
 def prepare_video(
@@ -63,7 +70,9 @@ def prepare_video(
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     mark = stamp(source)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    # Short: the file's own name may be as long as names can be. A process writes one video at a time.
+    temporary, with_sound = (target.with_name(f".{os.getpid()}{kind}.tmp") for kind in ("", ".sound"))
+    sound = ""
     try:
         with open_in_child(source, square_pixels=preparation.square_pixels) as video:
             length = len(video) if num_frames is None else min(num_frames, len(video))
@@ -71,10 +80,15 @@ def prepare_video(
             height, width = prepared_size(video.height, video.width, preparation.short_side)
             frames = _shrunk(video, length, height, width, preparation.short_side, beat)
             write_timed_mp4(temporary, frames, encoding=preparation.encoding)
+        if preparation.audio == "keep":
+            sound = copy_sound(temporary, source, float(seconds[0]), with_sound, beat)
+        if sound and not sound.startswith(LEFT_OUT):
+            with_sound.replace(temporary)
         _verify(temporary, seconds - seconds[0], height, width, preparation.encoding, beat)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+        with_sound.unlink(missing_ok=True)
     return Prepared(
         source=source,
         stamp=mark,
@@ -84,6 +98,7 @@ def prepare_video(
         height=height,
         source_bytes=0 if mark is None else mark[0],
         bytes=target.stat().st_size,
+        sound=sound,
     )
 
 

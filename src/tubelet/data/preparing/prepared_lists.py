@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tubelet.data.annotations.generic import write_generic
 from tubelet.data.dataset_parts import Part
+from tubelet.data.preparing.class_names import class_names, emptied_classes
 from tubelet.data.rendered_folder import write_text
 from tubelet.data.sample import Sample
 from tubelet.data.video_files import VIDEO_EXTENSIONS
@@ -40,10 +41,11 @@ def targets_of(parts: Sequence[Part], source: Path) -> dict[str, str]:
     return {path: targets[path] for path in inside}
 
 
-def write_lists(parts: Sequence[Part], done: Mapping[str, str], out: Path) -> None:
+def write_lists(parts: Sequence[Part], done: Mapping[str, str], source: Path, out: Path) -> list[str]:
     """The lists with the new paths of the videos that are `done`, labels as they were, and names of the classes.
 
-    A data set of class folders needs none. A table in the generic form keeps the columns of that form.
+    A data set of class folders needs no lists. A table in the generic form keeps the columns of that form.
+    Returns the classes that have no video left; `classes.txt` then numbers the others as before.
     """
     for part in parts:
         if part.rows is not None:
@@ -55,9 +57,12 @@ def write_lists(parts: Sequence[Part], done: Mapping[str, str], out: Path) -> No
         elif part.name:
             lines = [_line(sample, done[sample.path]) for sample in part.samples if sample.path in done]
             write_text(out / f"{part.name}.csv", "".join(lines))
-    names = next((part.classes for part in parts if part.classes), None)
-    if names is not None:
+    names, emptied = class_names(parts, source), emptied_classes(parts, source, done)
+    # Once there, it has to follow what comes new.
+    there = any((folder / "classes.txt").is_file() for folder in (source, out))
+    if parts[0].classes or emptied or (names and there):
         write_text(out / "classes.txt", "".join(f"{name}\n" for name in names))
+    return emptied
 
 
 def copy_answers(parts: Sequence[Part], source: Path, out: Path) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
@@ -18,21 +17,23 @@ class ArrayReader:
         self._pixels = channels_first(pixels)
         self._limits = limits
         self.fps = fps
-        self.seconds = torch.arange(len(self._pixels), dtype=torch.float64) / fps
+        self.seconds = np.arange(len(self._pixels)) / fps
 
     def frame_size(self) -> tuple[int, int]:
         _, _, height, width = self._pixels.shape
         return height, width
 
-    def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frames 3 rows columns"]:
+    def read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "frames 3 rows columns"]:
         pixels = empty_frames("<array>", len(indices), *self.frame_size(), self._limits)
-        return pixels.copy_(self._pixels[list(indices)])
+        for place, index in enumerate(indices):
+            pixels[place] = self._pixels[index]
+        return pixels
 
     def close(self) -> None:
         """The array belongs to the caller."""
 
 
-def channels_first(pixels: np.ndarray | Tensor) -> UInt8[Tensor, "frames 3 rows columns"]:
+def channels_first(pixels: np.ndarray | Tensor) -> UInt8[np.ndarray, "frames 3 rows columns"]:
     """The frames of an array without a copy; raises unless it holds RGB in bytes."""
     shape, kind = tuple(pixels.shape), str(pixels.dtype).removeprefix("torch.")
     if kind != "uint8":
@@ -41,7 +42,8 @@ def channels_first(pixels: np.ndarray | Tensor) -> UInt8[Tensor, "frames 3 rows 
         raise VideoError(
             f"<array>: its shape is {shape}; frames are (frames, rows, columns, 3) or (frames, 3, rows, columns)"
         )
-    tensor = torch.from_numpy(np.ascontiguousarray(pixels)) if isinstance(pixels, np.ndarray) else pixels
-    if tensor.device.type != "cpu":
-        raise VideoError(f"<array>: it lies on {tensor.device}; videos are read on the CPU")
-    return tensor if shape[1] == 3 and shape[3] != 3 else tensor.permute(0, 3, 1, 2)
+    if isinstance(pixels, Tensor):
+        if pixels.device.type != "cpu":
+            raise VideoError(f"<array>: it lies on {pixels.device}; videos are read on the CPU")
+        pixels = pixels.numpy()
+    return pixels if shape[1] == 3 and shape[3] != 3 else pixels.transpose(0, 3, 1, 2)

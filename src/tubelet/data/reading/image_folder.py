@@ -4,11 +4,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
+import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
 from jaxtyping import UInt8
-from torch import Tensor
 
 from tubelet.data.reading.content import kind_of, read_head
 from tubelet.data.reading.limits import Limits, check_count, check_pixels, deadline, empty_frames
@@ -42,7 +41,7 @@ class ImageFolderReader:
             raise VideoError(f"{self.name}: the folder holds no .jpg or .png pictures{way_out}")
         self.files = sorted(names, key=lambda p: natural_order(p.name))
         self.fps = fps
-        self.seconds = torch.arange(len(self.files), dtype=torch.float64) / fps
+        self.seconds = np.arange(len(self.files)) / fps
         self._size: tuple[int, int] | None = None
 
     def frame_size(self) -> tuple[int, int]:
@@ -51,7 +50,7 @@ class ImageFolderReader:
             self._size = (height, width)
         return self._size
 
-    def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frames 3 rows columns"]:
+    def read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "frames 3 rows columns"]:
         until = deadline(self.name, self._limits)
         rows, columns = self.frame_size()
         pixels = empty_frames(self.name, len(indices), rows, columns, self._limits)
@@ -64,13 +63,14 @@ class ImageFolderReader:
                 raise VideoError(
                     f"{name}: is {height} x {width}, the folder's first frame {rows} x {columns}"
                 )
-            pixels[places] = picture
+            for place in places:
+                pixels[place] = picture
         return pixels
 
     def close(self) -> None:
         """Nothing stays open between reads."""
 
-    def _picture(self, index: int) -> UInt8[Tensor, "3 rows columns"]:
+    def _picture(self, index: int) -> UInt8[np.ndarray, "3 rows columns"]:
         path = str(self.files[index])
         return read_picture(Source(printable(path), path), self._limits)
 
@@ -82,10 +82,10 @@ class PictureReader:
         self.source = source
         self.fps = fps
         self._limits = limits
-        self.seconds = torch.zeros(1, dtype=torch.float64)
-        self._picture: UInt8[Tensor, "3 rows columns"] | None = None
+        self.seconds = np.zeros(1)
+        self._picture: UInt8[np.ndarray, "3 rows columns"] | None = None
 
-    def picture(self) -> UInt8[Tensor, "3 rows columns"]:
+    def picture(self) -> UInt8[np.ndarray, "3 rows columns"]:
         """The pixels, decoded once."""
         if self._picture is None:
             self._picture = read_picture(self.source, self._limits)
@@ -95,9 +95,10 @@ class PictureReader:
         _, height, width = self.picture().shape
         return height, width
 
-    def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frames 3 rows columns"]:
+    def read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "frames 3 rows columns"]:
         pixels = empty_frames(self.source.name, len(indices), *self.frame_size(), self._limits)
-        return pixels.copy_(self.picture())
+        pixels[...] = self.picture()
+        return pixels
 
     def close(self) -> None:
         """Nothing stays open between reads."""
@@ -113,7 +114,7 @@ def natural_order(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if i % 2 else (0, part) for i, part in enumerate(parts)] + [(0, name)]
 
 
-def read_picture(source: Source, limits: Limits) -> UInt8[Tensor, "3 rows columns"]:
+def read_picture(source: Source, limits: Limits) -> UInt8[np.ndarray, "3 rows columns"]:
     """RGB pixels of one JPEG, PNG or still WebP file, turned as its orientation tag says."""
     name = source.name
     with open_picture(source, limits) as container:
@@ -125,7 +126,7 @@ def read_picture(source: Source, limits: Limits) -> UInt8[Tensor, "3 rows column
         if frame.is_corrupt:
             raise VideoError(f"{name}: the picture is damaged")
         check_pixels(name, frame.width, frame.height, limits)
-        return torch.from_numpy(upright(frame.to_ndarray(format="rgb24"), frame)).permute(2, 0, 1)
+        return upright(frame.to_ndarray(format="rgb24"), frame).transpose(2, 0, 1)
 
 
 def open_picture(source: Source, limits: Limits) -> InputContainer:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import av
 import numpy as np
-import torch
 
 from tubelet.data.reading.frame_index import FrameIndex, Packet, packets_by_time
 
 # Where packets lie is for FFmpeg to say, so the index of another version is made anew.
-MAGIC = f"tubelet index 1, PyAV {av.__version__}\n".encode()
+MAGIC = f"tubelet index 2, PyAV {av.__version__}\n".encode()
 DIGEST_BYTES = 32
 NONE = -(2**63)  # FFmpeg's own way of saying that there is no time
 MAX_STREAMS = 1000
@@ -34,18 +33,18 @@ def packed(kept: KeptIndex) -> bytes:
         "by_time": index.by_time,
         "fps": index.fps,
         "can_skip": index.can_skip,
+        "damaged": sorted(index.damaged),
         "loss": index.loss,
         "undecoded": kept.undecoded,
         "is_whole": kept.is_whole,
         "counts": [len(index.packets), len(index.keys), len(index.seconds)],
     }
     times = [[NONE if t is None else t for t in (p.pts, p.dts)] for p in index.packets]
-    flags = [p.is_keyframe + 2 * p.is_hidden + 4 * p.is_corrupt for p in index.packets]
+    flags = [p.is_keyframe + 2 * p.is_hidden + 4 * p.is_corrupt + 8 * p.recovers_late for p in index.packets]
     frames = [index.keys, index.packet, index.entry]
-    arrays = [np.asarray(values, "<i8").tobytes() for values in (times, flags, *frames)]
-    body = b"".join(
-        [json.dumps(head).encode() + b"\n", *arrays, index.seconds.numpy().astype("<f8").tobytes()]
-    )
+    sizes = [p.size for p in index.packets]
+    arrays = [np.asarray(values, "<i8").tobytes() for values in (times, flags, sizes, *frames)]
+    body = b"".join([json.dumps(head).encode() + b"\n", *arrays, index.seconds.astype("<f8").tobytes()])
     rest = zlib.compress(body, 1)
     return MAGIC + hashlib.blake2b(rest, digest_size=DIGEST_BYTES).digest() + rest
 
@@ -66,16 +65,24 @@ def unpacked(data: bytes) -> KeptIndex | None:
 
 def _read(head: dict, numbers: bytes) -> KeptIndex | None:
     num_packets, num_keys, num_frames = (int(n) for n in head["counts"])
-    lengths = [2 * num_packets, num_packets, num_keys, num_keys, num_keys, num_frames]
+    lengths = [2 * num_packets, num_packets, num_packets, num_keys, num_keys, num_keys, num_frames]
     if min(lengths) < 0 or 8 * sum(lengths) != len(numbers):
         return None
     arrays = np.split(np.frombuffer(numbers, "<i8"), np.cumsum(lengths)[:-1])
-    times, flags, keys, packet, entry = arrays[:5]
-    seconds = np.frombuffer(arrays[5].tobytes(), "<f8").copy()
+    times, flags, sizes, keys, packet, entry = arrays[:6]
+    seconds = np.frombuffer(arrays[6].tobytes(), "<f8").copy()
     times = times.reshape(-1, 2)
     packets = tuple(
-        Packet(None if pts == NONE else pts, None if dts == NONE else dts, *(bool(f & b) for b in (1, 2, 4)))
-        for (pts, dts), f in zip(times.tolist(), flags.tolist(), strict=True)
+        Packet(
+            pts=None if pts == NONE else pts,
+            dts=None if dts == NONE else dts,
+            is_keyframe=bool(f & 1),
+            is_hidden=bool(f & 2),
+            is_corrupt=bool(f & 4),
+            size=size,
+            recovers_late=bool(f & 8),
+        )
+        for (pts, dts), f, size in zip(times.tolist(), flags.tolist(), sizes.tolist(), strict=True)
     )
     by_time, fps = bool(head["by_time"]), float(head["fps"])
     if not (0 < fps < float("inf") and 0 < num_keys <= num_frames and np.isfinite(seconds).all()):
@@ -84,13 +91,13 @@ def _read(head: dict, numbers: bytes) -> KeptIndex | None:
         is_good = _points_at_packets(times[:, 0], flags, keys, packet, entry)
     else:
         counts = np.arange(num_keys)
-        is_good = not packets and all(np.array_equal(a, b) for a, b in ((keys, counts), (packet, counts)))
-        is_good = is_good and not entry.any()
+        is_good = not packets and np.array_equal(packet, counts) and not entry.any()
+        is_good = is_good and keys[0] == 0 and np.isin(np.diff(keys), (0, 1)).all()
     if not is_good or (num_keys < num_frames) != bool(head["loss"]):
         return None
     index = FrameIndex(
         by_time=by_time,
-        seconds=torch.from_numpy(seconds),
+        seconds=seconds,
         fps=fps,
         keys=tuple(keys.tolist()),
         packet=tuple(packet.tolist()),
@@ -98,6 +105,7 @@ def _read(head: dict, numbers: bytes) -> KeptIndex | None:
         packets=packets,
         number=packets_by_time(packets),
         can_skip=bool(head["can_skip"]),
+        damaged=frozenset(int(i) for i in head["damaged"]),
         loss=str(head["loss"]),
     )
     is_whole, undecoded = head["is_whole"], head["undecoded"]

@@ -3,9 +3,8 @@
 import time
 from dataclasses import dataclass, fields
 
-import torch
+import numpy as np
 from jaxtyping import UInt8
-from torch import Tensor
 
 from tubelet.errors import ConfigError, VideoError
 
@@ -70,7 +69,7 @@ def check_count(name: str, num_frames: int, limits: Limits) -> None:
 
 def empty_frames(
     name: str, count: int, height: int, width: int, limits: Limits
-) -> UInt8[Tensor, "frames 3 rows columns"]:
+) -> UInt8[np.ndarray, "frames 3 rows columns"]:
     """Room for the frames that a call hands out, with the colours of a pixel side by side as decoders write them:
     filling it is then a plain copy, and resizing it cheaper."""
     num_bytes = 3 * count * height * width
@@ -79,4 +78,4 @@ def empty_frames(
             f"{name}: {count} frames of {width} x {height} are {num_bytes} bytes, and at most "
             f"{limits.total_bytes} are handed out at once (limits: total_bytes); ask for fewer frames"
         )
-    return torch.empty(count, height, width, 3, dtype=torch.uint8).permute(0, 3, 1, 2)
+    return np.empty((count, height, width, 3), np.uint8).transpose(0, 3, 1, 2)

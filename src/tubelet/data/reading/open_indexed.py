@@ -8,6 +8,7 @@ from av.video.stream import VideoStream
 
 from tubelet.data.reading import index_cache
 from tubelet.data.reading.frame_index import build_index
+from tubelet.data.reading.h264_parameters import IN_ORDER, SEQUENCE, parameter_units, sequence_parameters
 from tubelet.data.reading.index_file import KeptIndex
 from tubelet.data.reading.limits import Limits, check_count
 from tubelet.data.reading.opening import open_video
@@ -19,7 +20,7 @@ QUICK_CODECS = frozenset({"h264", "hevc"})
 QUICK_CONTAINERS = frozenset({"mov", "mp4", "matroska", "webm"})
 # What decoding depends on, of the decoder's settings.
 SETTINGS = (
-    *("width", "height", "pix_fmt", "has_b_frames", "profile", "level", "extradata", "sample_aspect_ratio"),
+    *("width", "height", "has_b_frames", "profile", "level", "extradata", "sample_aspect_ratio"),
     *("color_range", "color_primaries", "color_trc", "colorspace", "bits_per_coded_sample", "codec_tag"),
 )
 
@@ -70,11 +71,23 @@ class IndexedVideo:
         """
         codec = self.stream.codec_context.codec.canonical_name
         is_timed = not QUICK_CONTAINERS.isdisjoint(self.container.format.name.split(","))
-        if codec not in QUICK_CODECS or not is_timed:
+        if codec not in QUICK_CODECS or not is_timed or not _tells_order(self.stream):
             return None
         container, stream = open_video(self.source, self.limits, self.stream.index)
         with container:
             return self.stream.index if _settings(stream) == _settings(self.stream) else None
+
+
+def _tells_order(stream: VideoStream) -> bool:
+    """Whether the stream says how far its pictures are reordered; of H.264 that is voluntary."""
+    context = stream.codec_context
+    if context.codec.canonical_name != "h264":
+        return True
+    parameters = [unit for unit in parameter_units(context.extradata or b"") if unit[0] & 31 == SEQUENCE]
+    sequences = [sequence_parameters(unit) for unit in parameters]
+    return bool(sequences) and all(
+        s is not None and (s.order_type == IN_ORDER or s.num_reorder_frames is not None) for s in sequences
+    )
 
 
 def _settings(stream: VideoStream) -> list[Any]:

@@ -36,10 +36,12 @@ def open_container(
     formats: str = FORMATS,
     demuxer: str | None = None,
     undecoded: int | None = None,
+    demuxer_flags: str = "",
 ) -> InputContainer:
     """An open container of one of `formats`, which must be read from this source alone.
 
-    Of the stream with the number `undecoded` no picture is decoded to find out about it.
+    Of the stream with the number `undecoded` no picture is decoded to find out about it. `demuxer_flags` are
+    FFmpeg's `fflags`.
     """
     if source.opened_path is not None:
         check_regular_file(source.opened_path, source.name)
@@ -52,12 +54,13 @@ def open_container(
         "format_whitelist": formats,
         "max_pixels": str(limits.pixels),
     }
+    of_container = {**options, "fflags": demuxer_flags} if demuxer_flags else options
     of_streams: Any = None if undecoded is None else [{}] * undecoded + [{"skip_frame": "all"}]
     try:
         return av.open(
             file,
             format=demuxer,
-            container_options=options,
+            container_options=of_container,
             options=options,
             stream_options=of_streams,
             timeout=limits.seconds,
@@ -141,4 +144,6 @@ def failure(error: Exception) -> str:
     """What FFmpeg says went wrong."""
     if isinstance(error, ExitError | BlockingIOError):  # PyAV stopped it, as `open_container` asked
         return "it takes too long (limits: seconds)"
+    if isinstance(error, MemoryError):
+        return "memory is used up (limits: memory_bytes)"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -3,24 +3,23 @@
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, islice
 
 import av
-import torch
+import numpy as np
 from av.error import EOFError as EndOfFile
 from av.error import FFmpegError
-from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
-from torch import Tensor
 
 from tubelet.data.reading.limits import Limits, check_pixels, deadline, empty_frames
 from tubelet.data.reading.open_indexed import IndexedVideo
 from tubelet.data.reading.opening import failure, packet_failure
-from tubelet.data.reading.orientation import orientation, square_size, turned
+from tubelet.data.reading.rgb import ToRGB
 from tubelet.data.reading.seek_plan import run_with, seek_plan
 from tubelet.data.reading.sources import Source
 from tubelet.errors import VideoError
 
+MAX_SEEKS = 3  # keyframes that are sought before the file is read from its start
 MAX_TRIES = 8  # groups of pictures in which a whole frame is looked for
 
 
@@ -33,25 +32,28 @@ class PyAVReader:
     """
 
     def __init__(
-        self, source: Source, limits: Limits, *, square_pixels: bool = False, keeps_index: bool = True
+        self,
+        source: Source,
+        limits: Limits,
+        *,
+        square_pixels: bool = False,
+        short_side: int | None = None,
+        keeps_index: bool = True,
     ):
         self.name = source.name
         self._limits = limits
         self._until = deadline(self.name, limits)
-        self._reformatter = VideoReformatter()
         self._video = IndexedVideo(source, limits, keeps_index=keeps_index)
         self._container, self._stream = self._video.container, self._video.stream
         self.index = self._video.index
-        self.seconds = self.index.seconds.clone()  # the index may be others' too
+        self.seconds = self.index.seconds.copy()  # the index may be others' too
         self.fps = self.index.fps
-        context = self._stream.codec_context
-        self.codec = context.codec.canonical_name
+        self.codec = self._stream.codec_context.codec.canonical_name
         self.container_names = frozenset(self._container.format.name.split(","))
         self.stream_index = self._stream.index
-        self._stored_size = (context.height, context.width)
-        if square_pixels:
-            self._stored_size = square_size(self._stored_size, self._stream.sample_aspect_ratio)
-            check_pixels(self.name, self._stored_size[1], self._stored_size[0], limits)
+        self._to_rgb = ToRGB(
+            self.name, self._stream, limits, square_pixels=square_pixels, short_side=short_side
+        )
         self._can_skip = self.index.by_time and self.index.can_skip
         # Each field of a picture may have a packet of its own, so that half of it would be skipped or cut off.
         self._is_interlaced = False
@@ -79,16 +81,14 @@ class PyAVReader:
     def frame_size(self) -> tuple[int, int]:
         if self._size is None:
             self._until = deadline(self.name, self._limits)
-            # Only a decoded frame knows how it is to be turned.
-            transposed, _, _ = orientation(self._any_frame())
-            height, width = self._stored_size
-            self._size = (width, height) if transposed else (height, width)
+            self._size = self._to_rgb.size_shown(self._any_frame())
         return self._size
 
     def _any_frame(self) -> av.VideoFrame:
         """The first frame, or where it is damaged, one of the first groups of pictures that is not."""
-        starts = dict(zip(reversed(self.index.entry), reversed(range(len(self.index.entry))), strict=True))
-        tries = sorted(starts.values())[:MAX_TRIES]
+        whole = [i for i in range(len(self.index.entry)) if i not in self.index.damaged]
+        starts = {self.index.entry[i]: i for i in reversed(whole)}
+        tries = sorted(starts.values())[:MAX_TRIES] or [0]
         for index in tries[:-1]:
             with suppress(VideoError):
                 return self._find_alone(index)
@@ -98,7 +98,7 @@ class PyAVReader:
         self._last = self.index.packet[index]
         return self._find(index, {self.index.keys[index]})
 
-    def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frames 3 rows columns"]:
+    def read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "frames 3 rows columns"]:
         self._until = deadline(self.name, self._limits)
         places: dict[int, list[int]] = {}
         for place, index in enumerate(indices):
@@ -110,11 +110,11 @@ class PyAVReader:
         if reads_on and min(places) == self._next:
             wanted = None  # what could be skipped now will be wanted next
         self._next = max(places, default=-1) + 1
-        pixels: Tensor | None = None
+        pixels: np.ndarray | None = None
         for index in sorted(places):
             run = run_with(runs, self.index.packet[index]) if index < len(self.index.keys) else None
             self._last = None if run is None or (reads_on and run == runs[-1]) else run.last
-            picture = self._picture(index, wanted)
+            picture = self._to_rgb.picture(self._find(index, wanted))
             if pixels is None:
                 _, height, width = picture.shape
                 pixels = empty_frames(self.name, len(indices), height, width, self._limits)
@@ -123,7 +123,7 @@ class PyAVReader:
         self._settle(places)
         for index in places:
             self._check_undamaged(index)
-        return torch.empty(0, 3, *self.frame_size(), dtype=torch.uint8) if pixels is None else pixels
+        return empty_frames(self.name, 0, *self.frame_size(), self._limits) if pixels is None else pixels
 
     def is_whole(self) -> bool:
         """Whether the file decodes from end to end without damage; decodes it once for that."""
@@ -137,24 +137,14 @@ class PyAVReader:
             num_frames += len(self._ready)
             self._ready.clear()
         self._fed = len(self.index.packets)
-        return self._video.noted_whole(not self._troubled and num_frames == len(self.seconds))
+        return self._video.noted_whole(
+            not self._troubled and not self.index.damaged and num_frames == len(self.seconds)
+        )
 
     def close(self) -> None:
         self._packets = iter(())
         self._ready.clear()
         self._container.close()
-
-    def _picture(self, index: int, wanted: set[int] | None) -> UInt8[Tensor, "3 rows columns"]:
-        """One frame as RGB, upright."""
-        height, width = self._stored_size
-        frame = self._find(index, wanted)
-        # A stream may change its size midway; all frames of a video come in the size that it opens with.
-        # One thread and one reformatter for all: `frame.to_ndarray` starts threads anew for every frame.
-        rgb = self._reformatter.reformat(frame, width=width, height=height, format="rgb24", threads=1)
-        array, turn = rgb.to_ndarray(), orientation(frame)
-        if any(turn):
-            array = turned(array, turn)
-        return torch.from_numpy(array).permute(2, 0, 1)
 
     def _find(self, index: int, wanted: set[int] | None) -> av.VideoFrame:
         """Decodes up to frame `index`; on the way, frames whose keys are not `wanted` may be skipped."""
@@ -162,6 +152,11 @@ class PyAVReader:
             raise VideoError(
                 f"{self.name}: frame {index} cannot be read: {self.index.loss}; "
                 f"{len(self.index.keys)} of {len(self.seconds)} frames are whole"
+            )
+        if index in self.index.damaged:
+            raise VideoError(
+                f"{self.name}: frame {index} cannot be read: the stream is damaged (a picture that it builds on "
+                "is missing or incomplete)"
             )
         entry, key = self.index.entry[index], self.index.keys[index]
         if key > self._ends.get(entry, key):
@@ -239,7 +234,7 @@ class PyAVReader:
         if packet.size:
             self._fed = self._number(packet.pts, self._fed + 1)
             if packet.is_corrupt:
-                self._note_damage(self._fed, "its data is incomplete")
+                self._troubled = self.index.by_time  # the index knows which frames it harms
             if self._can_skip:
                 skip = wanted is not None and packet.pts not in wanted
                 self._stream.codec_context.skip_frame = "NONREF" if skip else "DEFAULT"
@@ -301,6 +296,8 @@ class PyAVReader:
             self._note_damage(self._fed if self.index.by_time else self._num_out, failure(error))
 
     def _note_damage(self, packet: int, reason: str) -> None:
+        if not self.index.by_time:
+            return  # it was found when the frames were counted
         self._troubled = True
         # What builds on pictures before the point where decoding began is bound to fail; that is no damage.
         if self.index.entry_of.get(packet, packet) >= self._begun:
@@ -325,26 +322,28 @@ class PyAVReader:
         self._drain()
         if self._troubled:
             self._restart()  # emptying a decoder does not rid it of all that an error left behind
+        listed = self.index.packets
+        earlier = (listed[n] for n in range(entry, -1, -1) if self.index.by_time and listed[n].is_keyframe)
         # Some formats search their tables by time of presentation, others by time of decoding.
-        times = [self.index.packets[entry].pts, self.index.packets[entry].dts] if self.index.by_time else []
-        for time in times:
+        for time in (time for packet in islice(earlier, MAX_SEEKS) for time in (packet.pts, packet.dts)):
             if time is not None and self._seek_to_time(time, entry):
                 return
         self._restart()
 
     def _seek_to_time(self, time: int, entry: int) -> bool:
         """Whether a seek to `time` landed on a keyframe no later than packet `entry`."""
-        try:
+        with suppress(FFmpegError):  # this format cannot seek
             self._container.seek(time, stream=self._stream, backward=True)
             packets = self._container.demux(self._stream)
-            # Formats without a table land anywhere, so what arrives is looked up in the index.
+            # Formats without a table land anywhere, so what arrives is looked up in the index. MPEG program
+            # streams tell wrong times after a seek, until a packet comes with a place and a time of its own.
             for packet in packets:
                 number = self._number(packet.pts, -1)
                 if number > entry:
                     return False
-                if number >= 0 and packet.is_keyframe:
+                listed = self.index.packets[number]
+                is_sure = "mpeg" not in self.container_names or packet.pos is not None
+                if number >= 0 and is_sure and listed.is_keyframe and packet.size == listed.size:
                     self._begin(chain([packet], packets), number)
                     return True
-        except FFmpegError:
-            pass  # this format cannot seek
         return False

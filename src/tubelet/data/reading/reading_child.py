@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 
 from tubelet.data.reading.child_messages import receive, send
 from tubelet.data.reading.limits import Limits
@@ -17,13 +17,13 @@ from tubelet.data.reading.open_reader import ReadingOptions, open_reader
 from tubelet.data.reading.opening import clear_errors
 from tubelet.data.reading.reader import Reader
 from tubelet.data.reading.sources import Source
-from tubelet.errors import TubeletError
+from tubelet.data.reading.torchcodec_reader import import_decoder
+from tubelet.errors import BackendError, TubeletError
 
 
 def serve(handle: int) -> None:
     """Answers requests on a socket, one after the other, for at most one open video at a time."""
     channel = socket.socket(fileno=handle)
-    torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -36,6 +36,8 @@ def serve(handle: int) -> None:
             request, _ = receive(channel)
             try:
                 with _alarm(request["seconds"]), clear_errors(request["name"]):
+                    if request["do"] == "open" and request["options"]["reader"] == "torchcodec":
+                        idle_bytes += _load_torchcodec()
                     reader = _answer(channel, request, reader, idle_bytes)
             except TubeletError as error:
                 send(channel, {"error": str(error)})
@@ -54,13 +56,13 @@ def _answer(
         options = ReadingOptions(**{**request["options"], "limits": Limits(**request["options"]["limits"])})
         _limit_memory(idle_bytes + options.limits.memory_bytes)
         reader = open_reader(Source(request["name"], request["media"], request["is_address"]), options)
-        send(channel, {"fps": reader.fps}, reader.seconds.numpy().tobytes())
+        send(channel, {"fps": reader.fps}, reader.seconds.tobytes())
     assert reader is not None
     if request["do"] == "size":
         send(channel, {"size": reader.frame_size()})
     if request["do"] == "read":
-        pixels = reader.read(request["indices"]).contiguous()
-        send(channel, {"shape": list(pixels.shape)}, pixels.numpy().data.cast("B"))
+        pixels = np.ascontiguousarray(reader.read(request["indices"]))
+        send(channel, {"shape": list(pixels.shape)}, pixels.data.cast("B"))
     return reader
 
 
@@ -72,6 +74,22 @@ def _alarm(seconds: float) -> Iterator[None]:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _load_torchcodec() -> int:
+    """Loads it and torch where that has not been done, and says how much address space that took.
+
+    Their libraries take more than a video may, so the limit is lifted meanwhile; no file is open then.
+    """
+    if "torchcodec" in sys.modules:
+        return 0
+    if sys.platform == "linux":
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+    before = _address_space()
+    with suppress(BackendError):  # which opening a video with it raises again
+        import_decoder()
+    return _address_space() - before
 
 
 def _address_space() -> int:

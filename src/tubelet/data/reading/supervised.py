@@ -15,9 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-import torch
+import numpy as np
 from jaxtyping import UInt8
-from torch import Tensor
 
 from tubelet.data.reading.child_messages import receive, receive_bytes, send
 from tubelet.data.reading.limits import empty_frames
@@ -36,8 +35,8 @@ sys.modules["tubelet"] = package
 from tubelet.data.reading.reading_child import serve
 serve({handle})
 """
-START_SECONDS = 120.0  # for importing torch on a busy machine
-GRACE_SECONDS = 2.0  # in which a child may say itself that time is up
+START_SECONDS = 120.0  # on a busy machine
+CLOSING_SECONDS = 2.0  # in which a child may let go of a video
 VIDEOS_PER_CHILD = 200  # what native code leaks goes when its process goes
 MAX_IDLE = 4
 BLOCK_BYTES = 2**22
@@ -155,6 +154,7 @@ class SupervisedReader:
         self._options = dataclasses.asdict(options)
         self._copy = None if isinstance(source.media, str) else _copy_to_disk(source, options)
         self._child: Child | None = None
+        self._is_open = False  # whether the child has opened the video
         self._request = {
             "do": "open",
             "name": self.name,
@@ -168,26 +168,29 @@ class SupervisedReader:
             answer, num_bytes = self._open(end)
             if num_bytes % 8 or num_bytes > 8 * options.limits.frames or not num_bytes:
                 raise self._failed(NONSENSE)
-            self.seconds = torch.frombuffer(self._bytes(num_bytes, end), dtype=torch.float64)
+            (fps,) = self._numbers([answer.get("fps")], 1)
+            self.seconds = np.frombuffer(self._bytes(num_bytes, end), np.float64)
         except VideoError:
             self.close()
             raise
-        self.fps = float(answer["fps"])
+        self.fps = fps
 
     def frame_size(self) -> tuple[int, int]:
         if self._size is None:
             answer, _ = self._ask({"do": "size"}, self._end())
-            height, width = (int(number) for number in answer["size"])
+            height, width = map(int, self._numbers(answer.get("size"), 2))
+            if height * width > self._limits.pixels:
+                raise self._failed(NONSENSE)
             self._size = (height, width)
         return self._size
 
-    def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frames 3 rows columns"]:
+    def read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "frames 3 rows columns"]:
         end = self._end()
         places = places_of(indices)
         wanted = list(places)
         if not wanted:
             return empty_frames(self.name, 0, *self.frame_size(), self._limits)
-        pixels: Tensor | None = None
+        pixels: np.ndarray | None = None
         step, start = FIRST_CHUNK, 0
         while start < len(wanted):
             chunk = wanted[start : start + step]
@@ -197,9 +200,10 @@ class SupervisedReader:
                 pixels = empty_frames(self.name, len(indices), height, width, self._limits)
             if pixels.shape[2:] != (height, width):
                 raise self._failed(NONSENSE)
-            part = torch.frombuffer(self._bytes(num_bytes, end), dtype=torch.uint8)
-            for index, picture in zip(chunk, part.view(len(chunk), 3, height, width), strict=True):
-                pixels[places[index]] = picture
+            part = np.frombuffer(self._bytes(num_bytes, end), np.uint8)
+            for index, picture in zip(chunk, part.reshape(-1, 3, height, width), strict=True):
+                for place in places[index]:
+                    pixels[place] = picture
             start += step
             step = max(1, CHUNK_BYTES // (3 * height * width))
         assert pixels is not None
@@ -212,8 +216,8 @@ class SupervisedReader:
         if child is None or child.pid != os.getpid():
             return
         try:
-            send(child.channel, {"do": "close", "name": self.name, "seconds": GRACE_SECONDS})
-            receive(child.channel, time.monotonic() + GRACE_SECONDS)
+            send(child.channel, {"do": "close", "name": self.name, "seconds": CLOSING_SECONDS})
+            receive(child.channel, time.monotonic() + CLOSING_SECONDS)
         except (OSError, EOFError, TimeoutError):
             child.stop()
         else:
@@ -225,20 +229,24 @@ class SupervisedReader:
             child.stop()
 
     def _end(self) -> float:
-        return time.monotonic() + self._limits.seconds + GRACE_SECONDS
+        """By when a call that begins now has to be done; starting a process is no fault of the video."""
+        if self._child is None:
+            self._child = take_child()
+            self._child.num_videos += 1
+            self._is_open = False
+        return time.monotonic() + self._limits.seconds
 
     def _open(self, end: float) -> tuple[dict[str, Any], int]:
-        started = time.monotonic()
-        self._child = take_child()
-        self._child.num_videos += 1
-        # Starting a process is no fault of the video.
-        return self._talk(self._request, end + time.monotonic() - started)
+        answer = self._talk(self._request, end)
+        self._is_open = True
+        return answer
 
     def _ask(self, request: dict[str, Any], end: float) -> tuple[dict[str, Any], int]:
         """The answer to a request about the open video, which is opened again where its child died."""
-        if self._child is None:
+        if not self._is_open:
             _, num_bytes = self._open(end)
-            self._bytes(num_bytes, end)
+            if num_bytes != self.seconds.nbytes or self._bytes(num_bytes, end) != self.seconds.tobytes():
+                raise self._failed("finds another video in its place now")
         return self._talk(request, end)
 
     def _talk(self, request: dict[str, Any], end: float) -> tuple[dict[str, Any], int]:
@@ -248,7 +256,7 @@ class SupervisedReader:
             send(self._child.channel, {**request, "name": self.name, "seconds": self._limits.seconds})
             answer, num_bytes = receive(self._child.channel, end)
         except TimeoutError:
-            raise self._failed(f"took longer than {self._limits.seconds:g} s and was stopped") from None
+            raise self._late() from None
         except (OSError, EOFError):
             raise self._crashed() from None
         if "error" in answer:
@@ -260,17 +268,24 @@ class SupervisedReader:
         try:
             return receive_bytes(self._child.channel, count, end)
         except TimeoutError:
-            raise self._failed(f"took longer than {self._limits.seconds:g} s and was stopped") from None
+            raise self._late() from None
         except (OSError, EOFError):
             raise self._crashed() from None
 
     def _checked_shape(self, answer: dict[str, Any], count: int, num_bytes: int) -> tuple[int, int]:
         """Height and width of the frames that a child is about to send."""
-        frames, channels, height, width = (int(size) for size in answer["shape"])
+        frames, channels, height, width = map(int, self._numbers(answer.get("shape"), 4))
         right = (frames, channels) == (count, 3) and 0 < height * width <= self._limits.pixels
         if not right or num_bytes != count * 3 * height * width:
             raise self._failed(NONSENSE)
         return height, width
+
+    def _numbers(self, said: Any, count: int) -> list[float]:
+        """As many finite numbers above 0 as an answer should hold."""
+        numbers = said if isinstance(said, list) else []
+        if len(numbers) != count or not all(isinstance(n, int | float) and 0 < n < 2**53 for n in numbers):
+            raise self._failed(NONSENSE)
+        return [float(n) for n in numbers]
 
     def _failed(self, reason: str) -> VideoError:
         """The error for a child that cannot go on; ends it."""
@@ -278,6 +293,10 @@ class SupervisedReader:
         if child is not None:
             child.stop()
         return VideoError(f"{self.name}: cannot be read: the process that reads it {reason}")
+
+    def _late(self) -> VideoError:
+        """The error for a child that is stopped because time is up."""
+        return self._failed(f"took longer than {self._limits.seconds:g} s and was stopped (limits: seconds)")
 
     def _crashed(self) -> VideoError:
         """The error for a child that is gone."""

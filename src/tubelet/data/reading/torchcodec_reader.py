@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-import torch
+import numpy as np
 from jaxtyping import Float64, UInt8
-from torch import Tensor
 
 from tubelet.data.reading.limits import Limits, empty_frames
 from tubelet.data.reading.reader import Reader
@@ -58,7 +57,8 @@ def _is_trusted(checked: PyAVReader) -> bool:
     return (
         index.by_time
         and not index.loss
-        and not any(packet.is_hidden for packet in index.packets)
+        and not index.damaged
+        and not any(packet.is_hidden or packet.recovers_late for packet in index.packets)
         and float(index.seconds[0]) >= 0
         and not CONTAINERS.isdisjoint(checked.container_names)
         and checked.codec in CODECS
@@ -68,7 +68,7 @@ def _is_trusted(checked: PyAVReader) -> bool:
 class TorchcodecReader:
     """Decodes by torchcodec in exact mode; every frame's time is compared with the index of `checked`."""
 
-    seconds: Float64[Tensor, "frames"]
+    seconds: Float64[np.ndarray, "frames"]
     fps: float
 
     def __init__(self, path: str, name: str, checked: PyAVReader, decoder_class: Any, limits: Limits):
@@ -93,12 +93,12 @@ class TorchcodecReader:
         except VideoError:
             return False
         # Both use FFmpeg; different versions may round differently.
-        return bool(((first.short() - self._first.short()).abs() <= 4).all())
+        return bool((np.abs(first.astype(np.int16) - self._first) <= 4).all())
 
     def frame_size(self) -> tuple[int, int]:
         return self._size
 
-    def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frames 3 rows columns"]:
+    def read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "frames 3 rows columns"]:
         pixels = empty_frames(self.name, len(indices), *self._size, self._limits)
         if not indices:
             return pixels
@@ -108,12 +108,12 @@ class TorchcodecReader:
             raise VideoError(
                 f"{self.name}: torchcodec cannot read it ({_first_line(error)}); read it with reader='pyav'"
             ) from None
-        late = (batch.pts_seconds.to(torch.float64) - self.seconds[list(indices)]).abs().max()
+        late = np.abs(batch.pts_seconds.numpy() - self.seconds[list(indices)]).max()
         if batch.data.shape != pixels.shape or float(late) > 1e-3:
             raise VideoError(
                 f"{self.name}: torchcodec returned other frames than asked for; read it with reader='pyav'"
             )
-        return batch.data.contiguous()
+        return batch.data.numpy()
 
     def close(self) -> None:
         self._decoder = None

@@ -5,11 +5,9 @@ from itertools import accumulate
 
 import av
 import numpy as np
-import torch
 from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
 from jaxtyping import UInt8
-from torch import Tensor
 
 from tubelet.data.reading.limits import Limits, deadline, empty_frames
 from tubelet.data.reading.orientation import exif_turn, turned
@@ -37,7 +35,7 @@ class WebPReader:
         ends = list(accumulate(frame.milliseconds for frame in self.webp.frames))
         # Where the file breaks off, there was to be at least one frame more.
         starts = [0, *ends] if self.webp.loss else [0, *ends[:-1]]
-        self.seconds = torch.tensor(starts, dtype=torch.float64) / 1000
+        self.seconds = np.array(starts) / 1000
         self.fps = 1000 * len(ends) / ends[-1]
         self._turn = exif_turn(self.webp.exif)
         self._start_before(0)
@@ -47,7 +45,7 @@ class WebPReader:
         height, width = self.webp.height, self.webp.width
         return (width, height) if transposed else (height, width)
 
-    def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frames 3 rows columns"]:
+    def read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "frames 3 rows columns"]:
         until = deadline(self.name, self._limits)
         pixels = empty_frames(self.name, len(indices), *self.frame_size(), self._limits)
         for index, places in places_of(indices).items():
@@ -58,8 +56,9 @@ class WebPReader:
             while self._drawn <= index:
                 until.check()
                 self._draw(self._drawn)
-            picture = torch.from_numpy(turned(self._canvas[..., :3], self._turn)).permute(2, 0, 1)
-            pixels[places] = picture
+            picture = turned(self._canvas[..., :3], self._turn).transpose(2, 0, 1)
+            for place in places:
+                pixels[place] = picture
         return pixels
 
     def close(self) -> None:

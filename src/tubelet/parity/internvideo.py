@@ -1,4 +1,4 @@
-"""InternVideo: videos, texts and captions, questions, and two models that listen to each other."""
+"""Recorded InternVideo: videos, texts and captions, questions, and two models that listen to each other."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,10 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.parity.case import Case, assert_close
-from tests.parity.kinds_videomae import compare, recorded_outputs
-from tests.parity.kinds_xclip import assert_official_gradients
-from tests.weights.manifest_configs import uniformerv2_config
 from tubelet.losses import caption_loss, contrastive_loss
 from tubelet.models import uniformerv2, videomae
 from tubelet.models.caption_decoder import CaptionConfig
@@ -18,6 +14,9 @@ from tubelet.models.clip import TextTowerConfig
 from tubelet.models.cross_model import CrossModel, CrossModelConfig, is_trained
 from tubelet.models.internvideo import MAX_LOG_SCALE, InternVideo, InternVideoConfig
 from tubelet.models.internvideo_qa import AnswererConfig, InternVideoAnswerer
+from tubelet.parity.agreement import assert_close, assert_official_gradients, compare, recorded_outputs
+from tubelet.parity.case import Case
+from tubelet.parity.official_configs import uniformerv2_config
 from tubelet.weights.files import load_strict
 from tubelet.weights.internvideo import LAYOUTS, caption_from_shapes, find_layout
 from tubelet.weights.rules import Rule, rename, to_ours

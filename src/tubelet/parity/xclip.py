@@ -1,6 +1,5 @@
-"""X-CLIP: its blocks, its parts and whole models, official and of Hugging Face."""
+"""Recorded X-CLIP: its blocks, its parts and whole models, official and of Hugging Face."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,14 +8,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.parity.case import Case, assert_close, assert_gradients_close
-from tests.parity.kinds_videomae import compare, gradients, recorded_outputs
-from tests.weights.manifest_configs import xclip_config
 from tubelet.layers.drop import DropPath
 from tubelet.losses import smoothed_targets, soft_target_cross_entropy
 from tubelet.models.clip import ImageTowerConfig
 from tubelet.models.xclip import XCLIP, VideoFeatures, XCLIPConfig
 from tubelet.models.xclip_parts import FrameBlock, Integration, Prompts
+from tubelet.parity.agreement import (
+    assert_close,
+    assert_gradients_close,
+    assert_official_gradients,
+    compare,
+    recorded_outputs,
+)
+from tubelet.parity.case import Case, read_case
+from tubelet.parity.official_configs import xclip_config
 from tubelet.weights.clip import official_block
 from tubelet.weights.files import load_strict
 from tubelet.weights.rules import Rule, rename, to_official, to_ours
@@ -33,13 +38,6 @@ from tubelet.weights.xclip import (
 BLOCK = (*official_block("", ""), *message_rules("", "", packed_attention))
 INTEGRATION = integration_rules("", "")
 PROMPTS = prompt_rules("", "", norm="norm")
-
-
-def assert_official_gradients(model: nn.Module, rules: tuple[Rule, ...], recorded: dict[str, Tensor]) -> None:
-    """By official names: some parts of packed attentions have no gradient but noise, which the whole bounds."""
-    expected = {name: g for name, g in recorded.items() if not name.startswith("in_")}
-    if expected:
-        assert_gradients_close(to_official(gradients(model), rules), expected)
 
 
 def weighted_loss(y: Tensor, weight: Tensor) -> Tensor:
@@ -161,8 +159,7 @@ def source_of(case: Case) -> Case:
     """The case that holds the weights and inputs of this one; itself, where it holds them."""
     if "state_from" not in case.facts:
         return case
-    path = case.path.with_name(case.facts["state_from"]).with_suffix(".json")
-    return Case(path, json.loads(path.read_text()))
+    return read_case(case.path.with_name(case.facts["state_from"]).with_suffix(".json"))
 
 
 def observed_modules(model: XCLIP) -> dict[str, nn.Module]:
