@@ -1,6 +1,8 @@
 """Whether a checkpoint is what it was, and whether its family is computed rightly here."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -263,6 +265,21 @@ def test_random_numbers_of_the_caller_are_not_used_up(folder: Path, golden: Path
 @pytest.mark.parametrize("architecture", CHECKS_OF)
 def test_every_published_architecture_has_cases_in_the_checkout(architecture: str):
     assert cases_of(architecture)
+
+
+def test_without_assertions_no_case_passes(folder: Path, golden: Path):
+    program = (
+        "import sys, tubelet\n"
+        "found = tubelet.verify(sys.argv[1], golden=sys.argv[2])\n"
+        "print([check.status for check in found.checks if check.part == 'cases'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-O", "-c", program, str(folder), str(golden)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "['skipped']\n"
 
 
 @pytest.mark.gpu
